@@ -30,6 +30,16 @@ class InputAccount(Model):
     bytes: int = Field(description="Size of the file.")
 
 
+class ParentAccount(Model):
+    """An artifact that a stage has read: the next one on the walk back to the sources."""
+
+    name: str = Field(description="What the stage calls it.")
+    path: str = Field(description="Its directory, seen from this artifact's.")
+    recipe: str
+    stage: str
+    fingerprint: str
+
+
 class Counts(Model):
     """The law: read == kept + sum of dropped, in units of the input."""
 
@@ -37,7 +47,7 @@ class Counts(Model):
     kept: int
     dropped: dict[str, int] = Field(description="Units by `step.reason`.")
     ignored: dict[str, int] = Field(description="Records that are no documents, by type: request, warcinfo, metadata.")
-    expanded: dict[str, int] = Field({}, description="Output rows beyond one a unit, by reason.")
+    expanded: dict[str, int] = Field({}, description="Output rows beyond one a unit, by reason; below zero where several units made one row.")
     written: int = Field(description="Rows in data/.")
 
     def broken_law(self) -> str | None:
@@ -85,6 +95,7 @@ class Receipt(Model):
     fingerprint: str = Field(description="Identity: settings, inputs, lists, models, versions.")
     config: dict = Field(description="The stage's settings as resolved.")
     inputs: list[InputAccount]
+    parents: list[ParentAccount] = Field([], description="Artifacts among the inputs; their receipts lead back to the sources.")
     counts: Counts
     steps: list[StepAccount]
     files: list[FileAccount]

@@ -86,7 +86,7 @@ def plan(
     """Show what would run, and what is done already."""
     from curate.funnel import size
     from curate.recipe import load
-    from curate.runner import plan as make_plan
+    from curate.planning import plan as make_plan
 
     planned = make_plan(load(recipe, _params(sets)), root, limit, update)
     if as_json:
@@ -95,7 +95,8 @@ def plan(
         return
     for stage in planned:
         total = size(sum(file.size or 0 for file in stage.files))
-        print(f"{stage.number:02d} {stage.kind}: {len(stage.files):,} files, {total}: {'done' if stage.done else 'to do'}")
+        reads = ", ".join(need.directory.name for need in stage.needs) or f"{len(stage.files):,} files, {total}"
+        print(f"{stage.loaded.recipe.name} {stage.number:02d} {stage.kind}: {reads}: {'done' if stage.done else 'to do'}")
         print(f"   {' -> '.join(step.name for step in stage.stage.steps)}")
     print(planned[-1].directory)
 

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from curate.config import Anchored, Model, UsageError, explain, line_of, read_yaml, suggestion
 from curate.executors import Executor, LocalExecutor
+from curate.stages.given import From
 from curate.stages.ingest import Ingest
 from curate.stages.web import Web
 
@@ -16,25 +17,35 @@ _PARAMETER = re.compile(r"\$\{([^}]*)\}")
 RESERVED = ("root", "workers", "limit", "update", "trust_code", "on_progress")
 
 
-class StageBlock(Model):
-    """One stage of a recipe: exactly one key, which names it."""
+Stage = Web | Ingest
+KINDS = ("web", "ingest")
 
+
+class StageBlock(Model):
+    """One stage of a recipe: one key that says its kind, and a name where other stages are to find it."""
+
+    name: str | None = Field(None, pattern=r"^[a-z][a-z0-9_]*$", description="What later stages call it; by default its kind.")
     web: Web | None = Field(None, description="Turn raw archives, pages and texts into clean documents.")
     ingest: Ingest | None = Field(None, description="Read instruction and preference datasets, in the dialect that they are written in.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "StageBlock":
-        if len(self.model_fields_set) != 1:
-            raise ValueError(f"one stage an entry; known: {', '.join(type(self).model_fields)}")
+        if len(self.model_fields_set - {"name"}) != 1:
+            raise ValueError(f"one stage an entry; known: {', '.join(KINDS)}")
         return self
 
     @property
     def kind(self) -> str:
-        return next(iter(self.model_fields_set))
+        return next(iter(self.model_fields_set - {"name"}))
 
     @property
-    def stage(self) -> Web | Ingest:
+    def stage(self) -> Stage:
         return getattr(self, self.kind)
+
+    @property
+    def inputs(self) -> dict[str, From]:
+        """Artifacts that it reads, by the name that it gives them; none where it reads files."""
+        return getattr(self.stage, "inputs", {})
 
 
 class Recipe(Model):
@@ -46,6 +57,17 @@ class Recipe(Model):
     executor: Executor = Field(LocalExecutor(), description="Where the work runs; never part of the identity.")
     stages: list[StageBlock] = Field(min_length=1, description="What is done, in this order.")
 
+    @model_validator(mode="after")
+    def _stages_find_each_other(self) -> "Recipe":
+        for place, block in enumerate(self.stages):
+            before = self.stages[:place]
+            if block.name in [other.name for other in before if other.name]:
+                raise ValueError(f"stage {place + 1}: the name '{block.name}' is taken; give it another")
+            for wanted in block.inputs.values():
+                if wanted.recipe is None and wanted.artifact is None:
+                    _expect_stage(wanted.stage, before, place)
+        return self
+
     @field_validator("params")
     @classmethod
     def _names(cls, params: dict[str, object]) -> dict[str, object]:
@@ -55,12 +77,23 @@ class Recipe(Model):
         return params
 
 
+def _expect_stage(wanted: str | None, before: list[StageBlock], place: int) -> None:
+    """ValueError where a stage reads one that does not stand before it."""
+    if not before:
+        raise ValueError(f"stage {place + 1} reads rows, and no stage stands before it; name a `recipe:` or an `artifact:`")
+    known = [block.name for block in before if block.name] + [block.kind for block in before]
+    if wanted is not None and wanted not in known:
+        raise ValueError(f"stage {place + 1}: no stage '{wanted}' before it{suggestion(wanted, known)}")
+
+
 class Loaded(NamedTuple):
     """A recipe with the file it came from and the values its parameters took."""
 
     recipe: Recipe
     path: Path
     params: dict[str, object]
+    trust_code: bool = True
+    """Whether recipes that it names may run Python code of their own."""
 
 
 def parse_set(text: str) -> tuple[str, object]:
@@ -109,7 +142,7 @@ def load(path: str | Path, sets: dict[str, object] | None = None, trust_code: bo
         _refuse_code(recipe, path)
     if not recipe.name:
         recipe = recipe.model_copy(update={"name": path.stem})
-    return Loaded(recipe, path, params)
+    return Loaded(recipe, path, params, trust_code)
 
 
 def _refuse_code(recipe: Recipe, path: Path) -> None:

@@ -5,6 +5,7 @@ definition. All shapes carry where they came from: `id`, `origins`, `source`, `l
 """
 
 import types
+from collections.abc import Iterable
 from typing import Annotated, Literal, Union, get_args, get_origin
 
 import pyarrow as pa
@@ -123,6 +124,16 @@ SHAPES: dict[str, type[Row]] = {
     "preference": Preference,
     "feedback": Feedback,
 }
+
+_KNOWN_BY = {"document": "text", "conversation": "messages", "candidates": "candidates", "preference": "chosen", "feedback": "completion"}
+
+
+def shape_of(columns: Iterable[str]) -> str | None:
+    """The name of the shape whose rows have these columns; None where it is none of ours."""
+    there = set(columns)
+    whole = (name for name, shape in SHAPES.items() if set(shape.model_fields) <= there)
+    return next((name for name in whole if _KNOWN_BY[name] in there), None)
+
 
 _SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 

@@ -1,132 +1,25 @@
-"""A recipe in, its artifacts out: what is to be done, what is done already, and the doing.
-
-An artifact's directory is named by its identity: the stage's settings, the content of its
-inputs, of every list and model it reads, and the versions whose output is kept. The same
-identity is never computed twice, and a changed one never serves old output.
-"""
+"""A recipe in, its artifacts out: what is planned and not done yet is done, stage by stage."""
 
 import fcntl
-import hashlib
 import importlib
-import logging
 import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
 
-import orjson
-from pydantic import TypeAdapter
-
-from curate.artifact import RECEIPT, Artifact, Receipt, file_accounts, read_receipt, write_json, write_receipt
-from curate.config import StoppedError, UsageError, is_url
+from curate.artifact import RECEIPT, Artifact, ParentAccount, Receipt, file_accounts, read_receipt, write_json, write_receipt
+from curate.config import StoppedError, UsageError
 from curate.executors import Progress
 from curate.hashes import HashCache
 from curate.mirror import Mirror, RemoteArtifact, url_of
-from curate.recipe import Loaded, StageBlock, load
-from curate.stages.ingest import Ingest
-from curate.stages.web import Web
-from curate.steps.sources.files import InputFile
-from curate.steps.sources.inputs import list_files
+from curate.planning import Planned, plan, versions
+from curate.recipe import Loaded, load
+from curate.stages.given import Given
 
-logger = logging.getLogger(__name__)
-
-LIBRARIES = (
-    "datatrove", "trafilatura", "resiliparse", "selectolax", "lxml", "fasttext-numpy2-wheel", "py3langid",
-    "spacy", "presidio-analyzer", "phonenumbers", "tokenizers", "pyarrow", "xxhash", "regex", "charset-normalizer",
-)  # fmt: skip
-"""Libraries whose output is kept in rows: their versions are part of the identity."""
-
-_FILES = TypeAdapter(list[InputFile])
-_FOLDERS = ("data", "ledger", "dropped", "pairs")
-
-
-class Planned(NamedTuple):
-    """One stage as it would run: its place, identity and directory."""
-
-    number: int
-    kind: str
-    stage: Web | Ingest
-    files: list[InputFile]
-    fingerprint: str
-    directory: Path
-
-    @property
-    def done(self) -> bool:
-        return (self.directory / RECEIPT).exists()
-
-
-@cache
-def versions() -> dict[str, str]:
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def identity(stage: Web | Ingest, kind: str, files: list[InputFile], limit: int | None, hashes: HashCache) -> str:
-    """64 hex digits over all that the output depends on; paths and workers are not among it."""
-    settings = stage.model_dump(mode="json", by_alias=True, context={"content_hash": _content_hash(hashes)})
-    for place in ("paths", "network", "cc_base", "max_damage"):
-        settings["source"].pop(place)
-    if "alarm" in settings:
-        settings["alarm"].pop("action")  # like max_damage it decides whether to go on, not what is made
-    parts = {
-        "kind": kind,
-        "version": stage.version,
-        "settings": settings,
-        "steps": [[step.name, step.version, sorted(hashes.sha256(path) for path in step.reads())] for step in stage.steps],
-        "inputs": [[file.label, file.fingerprint] for file in files],
-        "limit": limit,
-        "versions": versions(),
-    }
-    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-def _content_hash(hashes: HashCache) -> Callable[[str], str]:
-    def content_hash(path: str) -> str:
-        try:
-            return hashes.sha256(path)
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be read: {error.strerror}; name an existing file") from None
-
-    return content_hash
-
-
-def plan(loaded: Loaded, root: Path, limit: int | None = None, update: bool = False) -> list[Planned]:
-    """Every stage of a recipe with its directory; reads the inputs' content hashes, writes nothing but caches."""
-    home = root / loaded.recipe.name
-    hashes = HashCache(root / ".hashes.json")
-    planned = []
-    for number, block in enumerate(loaded.recipe.stages):
-        files = locked_files(block, home, root, update)
-        fingerprint = identity(block.stage, block.kind, files, limit, hashes)
-        directory = home / f"{number:02d}-{block.kind}-{fingerprint[:8]}"
-        planned.append(Planned(number, block.kind, block.stage, files, fingerprint, directory))
-    hashes.save()
-    return planned
-
-
-def locked_files(block: StageBlock, home: Path, root: Path, update: bool) -> list[InputFile]:
-    """The source's files; where some are remote, as `lock.json` resolved them, until `--update`."""
-    source = block.stage.source
-    path = home / "lock.json"
-    lock = orjson.loads(path.read_bytes()) if path.exists() else {}
-    key = hashlib.sha256(source.model_dump_json().encode()).hexdigest()[:16]
-    if key in lock and not update:
-        return _FILES.validate_python(lock[key])
-    files = list_files(source, root / ".inputs.json")
-    if any(is_url(file.path) for file in files):
-        home.mkdir(parents=True, exist_ok=True)
-        write_json(path, {**lock, key: _FILES.dump_python(files, mode="json")})
-    return files
+_FOLDERS = ("data", "ledger", "dropped", "pairs", "verdicts")
 
 
 def run(
@@ -150,11 +43,10 @@ def run(
     if url is None:
         return Artifact(_run(loaded, Path(root), workers, limit, update, on_progress, lambda stage: None)[-1].directory)
     mirror = Mirror(url)
-    mirror.fetch_lock(loaded.recipe.name)
-    planned = _run(loaded, mirror.root, workers, limit, update, on_progress, mirror.fetch)
+    planned = _run(loaded, mirror.root, workers, limit, update, on_progress, mirror.fetch, mirror.fetch_lock)
     for stage in planned:
         mirror.send(stage.directory)
-    mirror.send_files(loaded.recipe.name)
+        mirror.send_files(stage.loaded.recipe.name)
     return RemoteArtifact(planned[-1].directory, f"{url}/{planned[-1].directory.relative_to(mirror.root).as_posix()}")
 
 
@@ -166,15 +58,17 @@ def _run(
     update: bool,
     on_progress: Callable[[Progress], None] | None,
     fetch: Callable[[Path], None],
+    before: Callable[[str], None] = lambda name: None,
 ) -> list[Planned]:
     """Run every stage that is not done; `fetch` first brings one that is done elsewhere."""
-    planned = plan(loaded, root, limit, update)
+    planned = plan(loaded, root, limit, update, before)
     for stage in planned:
         fetch(stage.directory)
         if not stage.done:
-            _run_stage(loaded, stage, limit, workers, on_progress)
+            _run_stage(stage, limit, workers, on_progress)
         _check_served(stage)
-    _note_latest(root / loaded.recipe.name, planned)
+    for home in dict.fromkeys(stage.directory.parent for stage in planned):
+        _note_latest(home, [stage for stage in planned if stage.directory.parent == home])
     return planned
 
 
@@ -185,33 +79,33 @@ def _check_served(stage: Planned) -> None:
 
     receipt = read_receipt(stage.directory)
     stated = receipt.fingerprint
-    refuse_stored_damage(stage.stage.source.max_damage, receipt)
-    if stage.kind == "web":
+    if stage.files:
+        refuse_stored_damage(stage.stage.source.max_damage, receipt)
+    if "alarms" in receipt.report:
         refuse_alarms(receipt.report["alarms"], stage.stage.alarm)
     if stated != stage.fingerprint:
         raise UsageError(f"{stage.directory}: its receipt states another identity ({stated[:16]}); move that directory away")
 
 
-def _run_stage(
-    loaded: Loaded, stage: Planned, limit: int | None, workers: int | None, on_progress: Callable[[Progress], None] | None
-) -> None:
+def _run_stage(stage: Planned, limit: int | None, workers: int | None, on_progress: Callable[[Progress], None] | None) -> None:
     make = importlib.import_module(f"curate.stages.{stage.kind}_run").make
     stage.directory.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with locked(stage.directory):
         if stage.done:
             return
-        progress = on_progress or (lambda progress: None)
-        state = StateFile(stage.directory / "progress.json", progress)
-        made = make(stage.stage, stage.files, stage.directory, limit, loaded.recipe.executor, workers, state)
+        state = StateFile(stage.directory / "progress.json", on_progress or (lambda progress: None))
+        given = {need.name: Given(need.name, Artifact(need.directory), need.split) for need in stage.needs}
+        made = make(stage.stage, given or stage.files, stage.directory, limit, stage.loaded.recipe.executor, workers, state)
         broken = made.counts.broken_law()
         if broken:
             raise RuntimeError(f"{stage.directory}: the account does not add up: {broken}")
         receipt = Receipt(
-            recipe=loaded.recipe.name,
+            recipe=stage.loaded.recipe.name,
             stage=stage.kind,
             fingerprint=stage.fingerprint,
-            config=portable(stage.stage.model_dump(mode="json", by_alias=True), loaded.path.resolve().parent),
+            config=portable(stage.stage.model_dump(mode="json", by_alias=True), stage.loaded.path.resolve().parent),
+            parents=[_parent(need.name, need.directory, stage.directory) for need in stage.needs],
             files=list(file_accounts(stage.directory, _FOLDERS)),
             models=_models(stage),
             versions={"curate": metadata.version("curate"), **versions()},
@@ -220,6 +114,12 @@ def _run_stage(
         )
         write_receipt(stage.directory, receipt)
         _sweep(stage.directory)
+
+
+def _parent(name: str, directory: Path, child: Path) -> ParentAccount:
+    receipt = read_receipt(directory)
+    path = Path(os.path.relpath(directory.resolve(), child.resolve())).as_posix()
+    return ParentAccount(name=name, path=path, recipe=receipt.recipe, stage=receipt.stage, fingerprint=receipt.fingerprint)
 
 
 class StateFile:

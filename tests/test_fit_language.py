@@ -14,7 +14,7 @@ from curate.config import UsageError
 from curate.fit.language import FEWEST, LanguageFit, fit_language
 from curate.fit.limits import ENGLISH, FITTED, VALUES, Moments, settled
 from curate.recipe import load
-from curate.runner import plan
+from curate.planning import plan
 from curate.steps.dedup.estimate import wilson
 from curate.steps.filters import C4, FineWeb, GopherQuality, GopherRepetition
 from curate.steps.step import Unit

@@ -11,12 +11,14 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
     {"errors", "config", "rows"},
     {"artifact", "ledger", "hashes", "heartbeat", "formats"},
+    {"contract", "outputs", "judges"},
     {"steps"},
     {"executors", "worker", "fit"},
     {"stages"},
     {"recipe"},
-    {"runner", "mirror"},
-    {"funnel", "why", "show", "schema", "progress"},
+    {"planning", "mirror"},
+    {"runner", "convert"},
+    {"funnel", "why", "show", "schema", "progress", "agree"},
     {"cli"},
 )
 """A room imports from its own floor and those before it."""

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from curate.config import Model
 from curate.stages.web_alarm import Alarm
 from curate.steps import AnyStep
-from curate.steps.dedup import Dedup
+from curate.steps.barrier import Barrier
 from curate.steps.sources import Source, or_paths
 from curate.steps.sources.files import Rank
 from curate.steps.step import Step, Unit
@@ -30,7 +30,7 @@ class Segment(NamedTuple):
 
     number: int
     steps: list[Step]
-    barriers: list[Dedup]
+    barriers: list[Barrier]
     last: bool
 
 
@@ -63,9 +63,9 @@ class Web(Model):
 
     def segments(self) -> list[Segment]:
         """The steps cut at the barriers; the last segment has none and writes the rows."""
-        parts: list[tuple[list[Step], list[Dedup]]] = [([], [])]
+        parts: list[tuple[list[Step], list[Barrier]]] = [([], [])]
         for step in self.steps:
-            if isinstance(step, Dedup):
+            if isinstance(step, Barrier):
                 parts[-1][1].append(step)
             else:
                 if parts[-1][1]:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from curate.artifact import write_json
 from curate.stages.web import Segment, rank_directory
-from curate.steps.dedup import Decisions
+from curate.steps.barrier import Decisions
 from curate.steps.step import Drop
 
 DECISION = pa.schema(
@@ -50,9 +50,10 @@ def decide(work: Path, segment: Segment, ranks: int) -> None:
     for barrier in segment.barriers:
         into, started = int(alive.sum()), time.process_time()
         decisions = barrier.resolve([directory / barrier.name for directory in directories], alive)
-        for place in np.flatnonzero(alive & (decisions.twin >= 0)):
+        for place in np.flatnonzero(alive & decisions.leaving):
             fallen_to[place] = (barrier.name, barrier.drop(float(decisions.value[place])))
-            leader[place] = decisions.twin[place]
+            if decisions.twin[place] >= 0:
+                leader[place] = decisions.twin[place]
             alive[place] = False
         meter = {"name": barrier.name, "in": into, "out": int(alive.sum()), "cpu_s": time.process_time() - started}
         accounts.append({**meter, "report": _named(decisions.report, everyone)})
@@ -98,7 +99,7 @@ def _write(
             size = int(sizes[leader[place]])
             step, drop = fallen_to[place] or (None, Drop(None))
             kept = everyone[leader[place]]
-            twin, cluster = (kept if step else None), (kept if size > 1 else None)
+            twin, cluster = (kept if leader[place] != place else None), (kept if size > 1 else None)
             rows.append(dict(zip(DECISION.names, (step, *drop, twin, cluster, size), strict=True)))
             place += 1
         temporary = directory / "decisions.tmp"

@@ -21,7 +21,7 @@ from curate.ledger import DROPPED, PART
 from curate.stages.tables import Table
 from curate.stages.web import Segment, Web, WebJob, rank_directory
 from curate.stages.web_units import ROWS, WORK, from_work, metadata_of, to_ledger, to_row, to_work
-from curate.steps.dedup import SignatureWriter
+from curate.steps.barrier import SignatureWriter
 from curate.steps.sources.account import Account
 from curate.steps.sources.ranks import read_rank
 from curate.steps.step import Drop, OptedOut, Step, Unit

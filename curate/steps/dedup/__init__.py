@@ -1,6 +1,7 @@
 """Deduplication: steps that must see every document before they drop one."""
 
-from curate.steps.dedup.barrier import Decisions, Dedup, Pairs, SignatureWriter
+from curate.steps.barrier import Decisions, Pairs, SignatureWriter
+from curate.steps.dedup.barrier import Dedup
 from curate.steps.dedup.exact import ExactDedup
 from curate.steps.dedup.minhash import MinHashDedup
 

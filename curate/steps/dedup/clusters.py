@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from curate.steps.dedup.barrier import Decisions, Pairs
+from curate.steps.barrier import Decisions, Pairs
 
 _LARGEST = 10
 

@@ -7,7 +7,8 @@ import numpy as np
 import xxhash
 from pydantic import Field
 
-from curate.steps.dedup.barrier import Decisions, Dedup, Pairs
+from curate.steps.barrier import Decisions, Pairs
+from curate.steps.dedup.barrier import Dedup
 from curate.steps.dedup.clusters import decisions
 from curate.steps.dedup.priority import PriorityWriter, priority_order
 from curate.steps.dedup.tokens import token_hashes

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curate.steps.dedup.barrier import Pairs
+from curate.steps.barrier import Pairs
 from curate.steps.dedup.buckets import Buckets
 from curate.steps.dedup.similarity import find_similar
 from curate.steps.dedup.store import Sets

@@ -11,7 +11,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from curate.steps.dedup.barrier import Decisions, Dedup
+from curate.steps.barrier import Decisions
+from curate.steps.dedup.barrier import Dedup
 from curate.steps.dedup.buckets import shared_buckets
 from curate.steps.dedup.clusters import decisions
 from curate.steps.dedup.estimate import estimate, share

@@ -1,0 +1,1 @@
+"""Steps that know rows: turns, refusals, caps, balance, templates, shortcuts."""

@@ -86,17 +86,23 @@ def plan(
     """Show what would run, and what is done already."""
     from curate.funnel import size
     from curate.recipe import load
+    from curate.mirror import Mirror, url_of
     from curate.planning import plan as make_plan
 
-    planned = make_plan(load(recipe, _params(sets)), root, limit, update)
+    url = url_of(root)
+    mirror = Mirror(url) if url else None
+    loaded = load(recipe, _params(sets))
+    planned = make_plan(loaded, mirror.root, limit, update, mirror.fetch_lock) if mirror else make_plan(loaded, root, limit, update)
+    done = {stage.directory for stage in planned if (mirror.done(stage.directory) if mirror else stage.done)}
     if as_json:
-        keys = ("number", "kind", "fingerprint", "directory", "done")
-        print(json.dumps([{key: _plain(getattr(stage, key)) for key in keys} for stage in planned]))
+        keys = ("number", "kind", "fingerprint", "directory")
+        told = [{**{key: _plain(getattr(stage, key)) for key in keys}, "done": stage.directory in done} for stage in planned]
+        print(json.dumps(told))
         return
     for stage in planned:
         total = size(sum(file.size or 0 for file in stage.files))
         reads = ", ".join(need.directory.name for need in stage.needs) or f"{len(stage.files):,} files, {total}"
-        print(f"{stage.loaded.recipe.name} {stage.number:02d} {stage.kind}: {reads}: {'done' if stage.done else 'to do'}")
+        print(f"{stage.loaded.recipe.name} {stage.number:02d} {stage.kind}: {reads}: {'done' if stage.directory in done else 'to do'}")
         print(f"   {' -> '.join(step.name for step in stage.stage.steps)}")
     print(planned[-1].directory)
 
@@ -120,9 +126,10 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Print the funnel and the state of a run, also of one that is still at work."""
+    from curate.mirror import local_run
     from curate.show import as_text, states
 
-    found = states(run)
+    found = states(local_run(run))
     print(json.dumps(found) if as_json else "\n".join(as_text(state) for state in found))
 
 
@@ -135,9 +142,10 @@ def why(
 ) -> None:
     """Tell a document's whole story, kept or dropped."""
     from curate.artifact import Artifact
+    from curate.mirror import local_root, local_run
     from curate.why import as_text, latest_artifacts, stories
 
-    artifacts = [Artifact(run)] if run else latest_artifacts(root)
+    artifacts = [Artifact(local_run(run))] if run else latest_artifacts(local_root(root))
     if not artifacts:
         raise UsageError(f"{root}: no finished run; make one with `curate run`")
     found = [story for artifact in artifacts for story in stories(artifact, id_or_url)]
@@ -206,14 +214,17 @@ def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list.")] = False,
 ) -> None:
     """List, then delete, artifacts that no recipe's latest run needs."""
+    from curate.mirror import Mirror, url_of
     from curate.show import unneeded
 
-    found = unneeded(root)
+    url = url_of(root)
+    mirror = Mirror(url) if url else None
+    found = mirror.unneeded() if mirror else unneeded(root)
     for path in found:
         print(path)
     if found and not dry_run and (yes or typer.confirm(f"delete these {len(found)} directories?", err=True)):
         for path in found:
-            shutil.rmtree(path)
+            mirror.delete(path) if mirror else shutil.rmtree(path)
         _say(f"{len(found)} deleted")
     print(f"{len(found)} unneeded")
 

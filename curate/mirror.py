@@ -8,18 +8,48 @@ keeps what is unfinished, and a second machine fetches what another one has fini
 import hashlib
 import os
 import re
+import shutil
 from pathlib import Path
+
+import orjson
 
 from curate.artifact import RECEIPT, Artifact
 from curate.executors.travel import Travel
 
-_FOLDERS = ("data", "ledger", "dropped", "pairs")
+_FOLDERS = ("data", "ledger", "dropped", "pairs", "verdicts")
+_STAGE = re.compile(r"\d\d-[a-z]+-[0-9a-f]{8}")
 
 
 def url_of(root: str | Path) -> str | None:
     """The root as a URL, None where it is a path; a `Path` has folded the two slashes to one."""
     found = re.fullmatch(r"([a-z][a-z0-9+.-]+):/{1,2}([^/].*?)/*", str(root))
     return f"{found[1]}://{found[2]}" if found else None
+
+
+def local_root(root: str | Path) -> Path:
+    """The root itself, or the local folder that stands for a remote one, with every recipe's latest run in it."""
+    url = url_of(root)
+    if url is None:
+        return Path(root)
+    mirror = Mirror(url)
+    mirror.fetch_latest("*")
+    return mirror.root
+
+
+def local_run(run: str | Path) -> Path:
+    """A recipe's directory or an artifact below a root, brought here where the root is remote."""
+    url = url_of(run)
+    if url is None:
+        return Path(run)
+    root, _, name = url.rpartition("/")
+    if not _STAGE.fullmatch(name):
+        mirror = Mirror(root)
+        mirror.fetch_latest(name)
+        return mirror.root / name
+    root, _, recipe = root.rpartition("/")
+    mirror = Mirror(root)
+    mirror.fetch(mirror.root / recipe / name)
+    return mirror.root / recipe / name
 
 
 class RemoteArtifact(Artifact):
@@ -52,6 +82,40 @@ class Mirror:
         for part in (*_FOLDERS, RECEIPT):
             if self.travel.holds(f"{name}/{part}"):
                 self.travel.pull(self.root, f"{name}/{part}")
+
+    def fetch_latest(self, recipe: str) -> None:
+        """Bring the stages of the latest run of a recipe, or of every one by `*`."""
+        for name in self.travel.matching(f"{recipe}/latest.json"):
+            self.travel.pull(self.root, name)
+            home = (self.root / name).parent
+            for stage in orjson.loads((self.root / name).read_bytes()):
+                self.fetch(home / stage)
+
+    def done(self, directory: Path) -> bool:
+        """There is such a finished stage, here or there."""
+        name = directory.relative_to(self.root).as_posix()
+        return (directory / RECEIPT).exists() or self.travel.holds(f"{name}/{RECEIPT}")
+
+    def unneeded(self) -> list[str]:
+        """Stages there that no recipe's latest run names."""
+        found = []
+        for name in self.travel.matching("*/*-*-*"):
+            recipe, _, stage = name.partition("/")
+            if _STAGE.fullmatch(stage) and stage not in self._latest(recipe):
+                found.append(name)
+        return found
+
+    def _latest(self, recipe: str) -> list[str]:
+        if not self.travel.holds(f"{recipe}/latest.json"):
+            return []
+        self.travel.pull(self.root, f"{recipe}/latest.json")
+        return orjson.loads((self.root / recipe / "latest.json").read_bytes())
+
+    def delete(self, name: str) -> None:
+        """Remove a stage there and here, its receipt first."""
+        self.travel.clear(f"{name}/{RECEIPT}")
+        self.travel.clear(name)
+        shutil.rmtree(self.root / name, ignore_errors=True)
 
     def send(self, directory: Path) -> None:
         """Copy a finished stage there, its receipt last; nothing where the receipt is there."""

@@ -68,6 +68,11 @@ class Travel:
         self.system.invalidate_cache()
         return self.system.exists(f"{self.path}/{name}")
 
+    def matching(self, pattern: str) -> list[str]:
+        """Names of the files and folders that a glob finds, sorted."""
+        self.system.invalidate_cache()
+        return sorted(found[len(self.path) + 1 :].rstrip("/") for found in self.system.glob(f"{self.path}/{pattern}"))
+
     def there(self, folder: str) -> set[str]:
         """Names of the finished folders below `folder`."""
         self.system.invalidate_cache()

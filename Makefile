@@ -19,8 +19,8 @@ schemas: .venv/.installed
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
 	@touch $@
 
-.venv/.installed-test: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[test]'
+.venv/.installed-test: pyproject.toml constraints/test.txt | .venv/bin/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints/test.txt -e '.[test]'
 	@touch $@ .venv/.installed
 
 clean:

@@ -74,7 +74,7 @@ class FileAccount(Model):
     """A file of the artifact."""
 
     path: str
-    rows: int
+    rows: int = Field(description="Rows of a Parquet file; 0 of any other.")
     bytes: int
     sha256: str
 
@@ -119,6 +119,11 @@ class Artifact:
     def __repr__(self) -> str:
         return f"Artifact({str(self.path)!r}, {self.receipt.counts.written:,} rows)"
 
+    @property
+    def splits(self) -> list[str]:
+        """Names of its splits."""
+        return sorted({path.name.rpartition("-")[0] for path in self.path.glob("data/*.parquet")})
+
     def data(self, split: str = "train") -> "polars.LazyFrame":
         """The rows of a split, lazily."""
         import polars
@@ -137,6 +142,19 @@ class Artifact:
 
         files = [str(path) for path in sorted(self.path.glob(f"data/{split}-*.parquet"))]
         return datasets.load_dataset("parquet", data_files={split: files}, split=split)
+
+    def parents(self) -> dict[str, "Artifact"]:
+        """The artifacts that it was made of and that are still there, by the names that its stage gave them."""
+        places = {parent.name: Path(os.path.normpath(self.path / parent.path)) for parent in self.receipt.parents}
+        return {name: Artifact(path) for name, path in places.items() if (path / RECEIPT).exists()}
+
+    def ancestors(self) -> "list[Artifact]":
+        """Every artifact on the way back to the sources, each once, after those that it was made of."""
+        found: dict[str, Artifact] = {}
+        for parent in self.parents().values():
+            for one in (*parent.ancestors(), parent):
+                found.setdefault(one.receipt.fingerprint, one)
+        return list(found.values())
 
     def why(self, id_or_url: str) -> list[dict]:
         """The ledger rows of a document, found by its id, an unambiguous start of it, or its URL."""
@@ -177,11 +195,11 @@ def sha256_of(path: Path) -> str:
 
 
 def file_accounts(path: Path, folders: tuple[str, ...]) -> Iterator[FileAccount]:
-    """Every Parquet file below the named folders, by name."""
+    """Every file below the named folders, by name; what is no Parquet has no rows of its own."""
     import pyarrow.parquet as pq
 
     for folder in folders:
-        for file in sorted((path / folder).glob("*.parquet")):
-            rows = pq.read_metadata(file).num_rows
+        for file in sorted(entry for entry in (path / folder).glob("*") if entry.is_file()):
+            rows = pq.read_metadata(file).num_rows if file.suffix == ".parquet" else 0
             name = file.relative_to(path).as_posix()
             yield FileAccount(path=name, rows=rows, bytes=file.stat().st_size, sha256=sha256_of(file))

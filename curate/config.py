@@ -43,6 +43,17 @@ class Anchored(str):
         return anchored
 
 
+def anchored(value: object, base: Path) -> object:
+    """The value with every string in it remembering `base`, except where it remembers another folder."""
+    if isinstance(value, str) and not isinstance(value, Anchored):
+        return Anchored(value, base)
+    if isinstance(value, list | tuple):
+        return [anchored(item, base) for item in value]
+    if isinstance(value, dict):
+        return {key: anchored(item, base) for key, item in value.items()}
+    return Anchored(str(value), base) if isinstance(value, Path) else value
+
+
 def is_url(path: str) -> bool:
     """True for `s3://...`, `https://...` and the like; a Windows drive is no scheme."""
     return re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", path) is not None
@@ -80,7 +91,18 @@ InputPath = Annotated[str, BeforeValidator(_resolve)]
 
 
 class Located(yaml.SafeLoader):
-    """The safe loader, except that a key given twice is an error."""
+    """The safe loader, except that a key given twice is an error, and that only true and false are truth values.
+
+    That is YAML 1.2's rule; by YAML 1.1's the key `on` and the language `no` would be such values too.
+    """
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+Located.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
 
 
 def _mapping(loader: Located, node: yaml.MappingNode) -> dict:
@@ -156,7 +178,7 @@ def known_keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list[
             models = tagged
         elif fields:
             models = [m for annotation in fields for m in models_in(annotation)]
-    return sorted({name for m in models for name in m.model_fields})
+    return sorted({field.alias or name for m in models for name, field in m.model_fields.items()})
 
 
 def explain(error: ValidationError, model: type[BaseModel], path: str, node: yaml.Node | None) -> list[str]:

@@ -14,22 +14,27 @@ def size(count: float) -> str:
     return f"{count:,.1f} TB"
 
 
-def reasons_by_step(dropped: dict[str, int]) -> dict[str, dict[str, int]]:
-    """`{"url.domain": 3}` as `{"url": {"domain": 3}}`, the most frequent reason first."""
+def reasons_by_step(dropped: dict[str, int], steps: list[str]) -> dict[str, dict[str, int]]:
+    """`{"url.domain": 3}` as `{"url": {"domain": 3}}`, the most frequent reason first.
+
+    Of several steps that a name may begin with (`pii`, `pii.answer`) the longest is meant.
+    """
     by_step: dict[str, dict[str, int]] = defaultdict(dict)
     for name, count in sorted(dropped.items(), key=lambda item: -item[1]):
-        step, _, reason = name.partition(".")
-        by_step[step][reason] = count
+        step = max((step for step in steps if name.startswith(f"{step}.")), key=len, default=name.partition(".")[0])
+        by_step[step][name[len(step) + 1 :]] = count
     return by_step
 
 
 def table(receipt: Receipt) -> str:
     """The funnel in plain text, one line a step, aligned for a terminal of 100 columns."""
-    reasons = reasons_by_step(receipt.counts.dropped)
-    lines = [f"{'step':<18}{'in':>10}{'dropped':>10}{'out':>10}{'cpu':>9}  reasons"]
+    names = [step.name for step in receipt.steps]
+    reasons = reasons_by_step(receipt.counts.dropped, names)
+    width = max(18, *(len(name) + 2 for name in names))
+    lines = [f"{'step':<{width}}{'in':>10}{'dropped':>10}{'out':>10}{'cpu':>9}  reasons"]
     for step in receipt.steps:
         why = ", ".join(f"{reason} {count:,}" for reason, count in reasons.get(step.name, {}).items())
-        lines.append(f"{step.name:<18}{step.into:>10,}{step.into - step.out:>10,}{step.out:>10,}{step.cpu_s:>7.1f} s  {_short(why)}")
+        lines.append(f"{step.name:<{width}}{step.into:>10,}{step.into - step.out:>10,}{step.out:>10,}{step.cpu_s:>7.1f} s  {_short(why)}")
     if "evidence" in receipt.report.get("format", {}):
         lines.append(f"format: {receipt.report['format']['evidence']}")
     lines.append(summary(receipt))

@@ -16,7 +16,7 @@ import orjson
 from curate.artifact import RECEIPT, Artifact
 from curate.executors.travel import Travel
 
-_FOLDERS = ("data", "ledger", "dropped", "pairs", "verdicts")
+_FOLDERS = ("data", "extra", "ledger", "dropped", "pairs", "verdicts")
 _STAGE = re.compile(r"\d\d-[a-z]+-[0-9a-f]{8}")
 
 

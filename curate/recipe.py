@@ -7,18 +7,20 @@ from typing import NamedTuple
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from curate.config import Anchored, Model, UsageError, explain, line_of, read_yaml, suggestion
+from curate.config import Located, Model, UsageError, anchored, explain, line_of, read_yaml, suggestion
 from curate.executors import Executor, LocalExecutor
 from curate.stages.given import From
 from curate.stages.ingest import Ingest
+from curate.stages.mix import Mix
+from curate.stages.refine import Refine
 from curate.stages.web import Web
 
 _PARAMETER = re.compile(r"\$\{([^}]*)\}")
 RESERVED = ("root", "workers", "limit", "update", "trust_code", "on_progress")
 
 
-Stage = Web | Ingest
-KINDS = ("web", "ingest")
+Stage = Web | Ingest | Refine | Mix
+KINDS = ("web", "ingest", "refine", "mix")
 
 
 class StageBlock(Model):
@@ -27,6 +29,9 @@ class StageBlock(Model):
     name: str | None = Field(None, pattern=r"^[a-z][a-z0-9_]*$", description="What later stages call it; by default its kind.")
     web: Web | None = Field(None, description="Turn raw archives, pages and texts into clean documents.")
     ingest: Ingest | None = Field(None, description="Read instruction and preference datasets, in the dialect that they are written in.")
+
+    refine: Refine | None = Field(None, description="Filter, scrub and deduplicate rows of an artifact.")
+    mix: Mix | None = Field(None, description="Make training sets of artifacts: pairs, weights, splits, each in a trainer's format.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "StageBlock":
@@ -102,20 +107,9 @@ def parse_set(text: str) -> tuple[str, object]:
     if not equals:
         raise UsageError(f"--set {text}: say name=value")
     try:
-        return name.strip(), yaml.safe_load(value)
+        return name.strip(), yaml.load(value, Located)
     except yaml.YAMLError:
         return name.strip(), value
-
-
-def anchored(value: object, base: Path) -> object:
-    """The value with every string in it remembering `base`."""
-    if isinstance(value, str):
-        return Anchored(value, base)
-    if isinstance(value, list | tuple):
-        return [anchored(item, base) for item in value]
-    if isinstance(value, dict):
-        return {key: anchored(item, base) for key, item in value.items()}
-    return str(value) if isinstance(value, Path) else value
 
 
 def load(path: str | Path, sets: dict[str, object] | None = None, trust_code: bool = True) -> Loaded:

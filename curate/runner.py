@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
-from curate.artifact import RECEIPT, Artifact, ParentAccount, Receipt, file_accounts, read_receipt, write_json, write_receipt
+from curate.artifact import Artifact, ParentAccount, Receipt, file_accounts, read_receipt, write_json, write_receipt
 from curate.config import StoppedError, UsageError
 from curate.executors import Progress
 from curate.hashes import HashCache
@@ -19,7 +19,7 @@ from curate.planning import Planned, plan, versions
 from curate.recipe import Loaded, load
 from curate.stages.given import Given
 
-_FOLDERS = ("data", "ledger", "dropped", "pairs", "verdicts")
+_FOLDERS = ("data", "extra", "ledger", "dropped", "pairs", "verdicts")
 
 
 def run(

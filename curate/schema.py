@@ -27,11 +27,16 @@ def schemas() -> dict[str, dict]:
 def with_parameters(schema: dict) -> dict:
     """The recipe's schema, with `${name}` allowed wherever a value may stand."""
     for model in schema["$defs"].values():
-        for name, field in model.get("properties", {}).items():
-            if "const" not in field:
-                kept = {key: field.pop(key) for key in ("description", "default", "title") if key in field}
-                model["properties"][name] = {**kept, "anyOf": [field, _PARAMETER]}
+        for part in (model, *model.get("anyOf", ())):  # a model with a short form is one of several
+            _allow_parameters(part.get("properties", {}))
     return schema
+
+
+def _allow_parameters(properties: dict) -> None:
+    for name, field in properties.items():
+        if "const" not in field:
+            kept = {key: field.pop(key) for key in ("description", "default", "title") if key in field}
+            properties[name] = {**kept, "anyOf": [field, _PARAMETER]}
 
 
 def ledger_schema() -> dict:

@@ -29,26 +29,43 @@ def _url(artifact: Artifact, id_: str) -> str | None:
 
 
 def _kept_of(artifact: Artifact, id_: str, kept: bool) -> dict:
-    """The start of the row's text, or of what the document was before the step that dropped it, and its metadata."""
-    rows = artifact.data() if kept else pl.scan_parquet(sorted(artifact.path.glob("dropped/*.parquet")))
-    found = rows.filter(_read_from(id_, rows)).head(1).collect().to_dicts()
-    if not found:
-        return {"text": None, "metadata": {}}
-    text = found[0]["text"] if "text" in found[0] else _told(found[0])
-    return {"text": text[:_HEAD], "metadata": orjson.loads(found[0]["metadata"])}
+    """The start of what was made of the unit, or of its text before the step that dropped it, and its metadata."""
+    if kept:
+        found = {split: _first(artifact.data(split), id_) for split in artifact.splits}
+        split, row = next(((split, row) for split, row in found.items() if row), (None, None))
+    else:
+        split, row = None, _first(pl.scan_parquet(sorted(artifact.path.glob("dropped/*.parquet"))), id_)
+    if row is None:
+        return {"split": split, "text": None, "metadata": {}}
+    return {"split": split, "text": _told(row)[:_HEAD], "metadata": orjson.loads(row.get("metadata") or "{}")}
 
 
-def _read_from(id_: str, rows: pl.LazyFrame) -> pl.Expr:
+def _first(rows: pl.LazyFrame, id_: str) -> dict | None:
     """The row of a unit, or, where several units made one row, the row that they made."""
     own = pl.col("id") == id_
-    return own | pl.col("origins").list.contains(id_) if "origins" in rows.collect_schema().names() else own
+    wanted = own | pl.col("origins").list.contains(id_) if "origins" in rows.collect_schema().names() else own
+    return next(iter(rows.filter(wanted).head(1).collect().to_dicts()), None)
+
+
+_SAID = (
+    "text", "system", "instruction", "input", "output", "history", "prompt", "messages", "conversations", "chosen", "rejected",
+    "completion", "candidates",
+)  # fmt: skip
+"""Columns that hold what is said, in the shapes of rows and in the formats of training sets."""
 
 
 def _told(row: dict) -> str:
-    """The turns and answers of a row as text, a line each."""
-    turns = [turn for name in ("prompt", "messages", "chosen", "rejected", "completion") for turn in row.get(name) or []]
-    answers = [f"answer: {answer['text']}" for answer in row.get("candidates") or []]
-    return "\n".join([f"{turn['role']}: {turn['content']}" for turn in turns] + answers)
+    """What a row says, a line for each turn or answer."""
+    if row.get("text") is not None:
+        return row["text"]
+    return "\n".join(line for name in _SAID for line in _lines(name, row.get(name)))
+
+
+def _lines(name: str, value: object) -> list[str]:
+    if isinstance(value, str):
+        return [f"{name}: {value}"] if value else []
+    turns = [item for item in value or [] if isinstance(item, dict)]
+    return [f"{turn.get('role') or turn.get('from') or 'answer'}: {turn.get('content') or turn.get('value') or turn.get('text') or ''}" for turn in turns]
 
 
 def latest_artifacts(root: Path) -> list[Artifact]:
@@ -64,7 +81,7 @@ def as_text(story: dict) -> str:
     """The story for people, one fact a line."""
     lines = [f"{story['id']}  {story['url'] or ''}".rstrip(), f"  from      {story['source']} at {story['offset']}"]
     if story["outcome"] == "kept":
-        lines.append(f"  kept      in {story['artifact']}")
+        lines.append(f"  kept      in {story['artifact']}{_split(story)}")
     else:
         lines.append(f"  dropped   by {story['step']}: {story['reason']}{_limit(story)}")
     if story["twin"]:
@@ -77,6 +94,10 @@ def as_text(story: dict) -> str:
     if story["text"]:
         lines.append("  text      " + story["text"].replace("\n", "\n            "))
     return "\n".join(lines)
+
+
+def _split(story: dict) -> str:
+    return f", split {story['split']}" if story["split"] not in (None, "train") else ""
 
 
 def _limit(story: dict) -> str:

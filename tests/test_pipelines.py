@@ -76,3 +76,43 @@ def test_the_sample_is_what_its_script_builds(tmp_path: Path, monkeypatch) -> No
     build.main(SHARED / "web")
     assert (tmp_path / "debian_docs.warc.gz").read_bytes() == SAMPLE.read_bytes()
     assert (tmp_path / "manifest.jsonl").read_bytes() == MANIFEST.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def mixes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder below which the bundled mixes are made."""
+    return tmp_path_factory.mktemp("mixes")
+
+
+def mixed(folder: Path, name: str) -> Artifact:
+    return Artifact(artifact_path(curate(folder, "run", str(ROOT / "pipelines" / f"{name}.yaml")), folder))
+
+
+@pytest.mark.parametrize(("name", "columns"), [
+    ("pretrain_mix", {"text"}),
+    ("sharegpt_mix", {"conversations"}),
+    ("preference_mix", {"prompt", "chosen", "rejected", "probability"}),
+    ("kto", {"prompt", "completion", "label"}),
+])  # fmt: skip
+def test_a_bundled_mix_runs_offline_and_no_prompt_is_in_two_of_its_splits(mixes: Path, name: str, columns: set[str]) -> None:
+    artifact = mixed(mixes, name)
+    rows = {split: artifact.data(split).collect() for split in artifact.splits}
+    assert len(rows) == 2 and all(len(part) and columns <= set(part.columns) for part in rows.values())
+    first, second = (set(part["group"]) for part in rows.values())
+    assert not first & second
+    assert artifact.receipt.parents and artifact.ancestors()
+
+
+def test_the_trio_of_instructgpt_has_its_exact_sizes_and_disjoint_prompts(mixes: Path) -> None:
+    artifact = mixed(mixes, "instructgpt_like")
+    rows = {split: artifact.data(split).collect() for split in artifact.splits}
+    assert {split: len(part) for split, part in rows.items()} == {"sft": 13, "reward": 33, "rl": 15}
+    groups = [set(part["group"]) for part in rows.values()]
+    assert not (groups[0] & groups[1] or groups[0] & groups[2] or groups[1] & groups[2])
+    assert {"messages"} <= set(rows["sft"].columns) and {"margin"} <= set(rows["reward"].columns) and "chosen" not in rows["rl"].columns
+
+
+def test_the_shares_of_the_pretraining_mix_are_as_near_as_documents_allow(mixes: Path) -> None:
+    sources = mixed(mixes, "pretrain_mix").receipt.report["sources"]
+    for source in sources.values():
+        assert abs(source["achieved"]["train"]["share"] - source["asked"]["share"]) < 0.06

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 from pydantic import ValidationError
@@ -132,3 +133,13 @@ def test_files_that_tell_of_data_are_no_data(tmp_path: Path) -> None:
 def test_the_columns_of_pages_are_refused_for_rows() -> None:
     with pytest.raises(ValidationError, match="text_field"):
         RowSource.model_validate({"paths": ["a"], "text_field": "body"})
+
+
+def test_columns_of_json_come_as_the_objects_that_they_hold(tmp_path: Path) -> None:
+    calls = pa.ExtensionArray.from_storage(pa.json_(), pa.array(['{"city": "Évora"}', "not json", None], pa.string()))
+    nested = pa.ListArray.from_arrays([0, 1, 2, 3], calls)
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"call": calls, "calls": nested}), path)
+    first, second, third = found(str(path))
+    assert first == {"call": {"city": "Évora"}, "calls": [{"city": "Évora"}]}
+    assert second["call"] == "not json" and third == {"call": None, "calls": [None]}

@@ -11,14 +11,15 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
     {"errors", "config", "rows"},
     {"artifact", "ledger", "hashes", "heartbeat", "formats"},
-    {"contract", "outputs", "judges"},
+    {"contract", "outputs", "judges", "pairs"},
     {"steps"},
     {"executors", "worker", "fit"},
+    {"funnel", "card", "hub"},
     {"stages"},
     {"recipe"},
     {"planning", "mirror"},
     {"runner", "convert"},
-    {"funnel", "why", "show", "schema", "progress", "agree"},
+    {"why", "show", "schema", "progress", "agree", "report", "whatif", "remove", "view"},
     {"cli"},
 )
 """A room imports from its own floor and those before it."""

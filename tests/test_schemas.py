@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 import yaml
 
+from curate.config import Located
 from curate import schema
 from curate.recipe import load
 
@@ -27,7 +28,7 @@ def test_no_schema_is_left_over() -> None:
 def test_a_bundled_recipe_loads_and_meets_the_schema_it_points_to(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.splitlines()[0] == "# yaml-language-server: $schema=../schemas/recipe.schema.json"
-    jsonschema.validate(yaml.safe_load(text), json.loads((ROOT / "schemas" / "recipe.schema.json").read_text()))
+    jsonschema.validate(yaml.load(text, Located), json.loads((ROOT / "schemas" / "recipe.schema.json").read_text()))
     load(path)
 
 

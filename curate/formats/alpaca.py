@@ -30,6 +30,8 @@ class Alpaca(Dialect):
         return [{"messages": with_system(optional(row, "system"), turns), "tools": None}]
 
     def from_row(self, fields: Fields) -> Row:
+        if fields["tools"]:
+            raise Refused("not_in_dialect")
         turns = plain(fields["messages"])
         system = turns[0]["content"] if turns[0]["role"] == "system" else ""
         said = [one["content"] for one in turns if one["role"] != "system"]

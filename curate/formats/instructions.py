@@ -8,7 +8,7 @@ from curate.formats.alpaca import joined
 from curate.formats.dialect import Dialect, Row, column, optional, text, with_system
 from curate.formats.laws import Fields
 from curate.formats.messages import as_turns, message
-from curate.formats.turns import turn
+from curate.formats.turns import Refused, turn
 
 
 class Dolly(Dialect):
@@ -38,5 +38,7 @@ class PromptCompletion(Dialect):
         return [{"messages": with_system(optional(row, "system"), turns), "tools": None}]
 
     def from_row(self, fields: Fields) -> Row:
+        if fields["tools"]:
+            raise Refused("not_in_dialect")
         *prompt, answer = (message(one) for one in fields["messages"])
         return {"prompt": prompt, "completion": [answer]}

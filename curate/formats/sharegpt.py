@@ -7,7 +7,7 @@ from pydantic import Field
 
 from curate.formats.dialect import Dialect, Row, column, is_turns, optional, with_system
 from curate.formats.laws import Fields
-from curate.formats.turns import CALL, TAGS, Turn, tools_of, turns_of
+from curate.formats.turns import CALL, TAGS, Refused, Turn, tools_of, turns_of
 
 Role = Literal["system", "user", "assistant", "tool", "function_call"]
 
@@ -36,8 +36,7 @@ class ShareGpt(Dialect):
         return [{"messages": with_system(optional(row, "system"), turns), "tools": tools_of(row.get("tools"))}]
 
     def from_row(self, fields: Fields) -> Row:
-        turns = [written for one in fields["messages"] for written in _written(one)]
-        row: Row = {"conversations": turns}
+        row: Row = {"conversations": [_written(one) for one in fields["messages"]]}
         return {**row, "tools": fields["tools"]} if fields["tools"] else row
 
 
@@ -49,12 +48,12 @@ def turns_column(row: Row, role: str, content: str) -> Row:
     return row
 
 
-def _written(one: Turn) -> list[Row]:
-    """A turn in ShareGPT's spelling; text beside a call is a turn before it."""
-    tag = _WRITTEN[one["role"]]
-    said = [{"from": tag, "value": one["content"]}] if one["content"] or not one["tool_calls"] else []
-    if not one["tool_calls"]:
-        return said
-    calls = [call["function"] for call in json.loads(one["tool_calls"])]
-    value = json.dumps(calls if len(calls) > 1 else calls[0], ensure_ascii=False)
-    return [*said, {"from": CALL, "value": value}]
+def _written(one: Turn) -> Row:
+    """A turn in ShareGPT's spelling, in which a turn either says something or calls. Raises Refused for one that does both."""
+    if one["tool_calls"]:
+        if one["content"] or one["name"]:
+            raise Refused("not_in_dialect")
+        calls = [{key: call[key] for key in ("id",) if key in call} | call["function"] for call in json.loads(one["tool_calls"])]
+        return {"from": CALL, "value": json.dumps(calls if len(calls) > 1 else calls[0], ensure_ascii=False)}
+    named = {"name": one["name"]} if one["name"] else {}
+    return {"from": _WRITTEN[one["role"]], "value": one["content"], **named}

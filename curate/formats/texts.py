@@ -28,7 +28,7 @@ class Texts(Dialect):
         return [{"text": text, **{name: _known(row.get(name)) for name in _ABOUT}}]
 
     def from_row(self, fields: Fields) -> Row:
-        return {"text": fields["text"]}
+        return {"text": fields["text"], **{name: fields[name] for name in _ABOUT if fields[name] is not None}}
 
 
 def _known(value: object) -> str | None:

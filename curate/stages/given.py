@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import pyarrow.parquet as pq
-from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer, model_validator
 
 from curate.artifact import Artifact
-from curate.config import InputPath, Model, UsageError
+from curate.config import InputPath, Model, UsageError, anchored
 from curate.rows import shape_of
 
 
@@ -19,6 +19,12 @@ class From(Model):
     set: dict[str, object] = Field({}, description="Parameters of that recipe.")
     artifact: InputPath | None = Field(None, description="Directory of a finished artifact.")
     split: str = Field("train", pattern=r"^[A-Za-z0-9_]+$", description="Which of its splits.")
+
+    @field_validator("set")
+    @classmethod
+    def _from_here(cls, given: dict[str, object], info: ValidationInfo) -> dict[str, object]:
+        """Relative paths in it start where this recipe lies, not where that one does."""
+        return anchored(given, (info.context or {}).get("base", Path.cwd()))
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -49,7 +55,7 @@ class Given(NamedTuple):
         """Its data files, in order; never none."""
         found = sorted((self.artifact.path / "data").glob(f"{self.split}-*.parquet"))
         if not found:
-            raise UsageError(f"{self.artifact.path}: no split '{self.split}'; it has {', '.join(self._splits()) or 'no data'}")
+            raise UsageError(f"{self.artifact.path}: no split '{self.split}'; it has {', '.join(self.artifact.splits) or 'no data'}")
         return found
 
     @property
@@ -60,6 +66,3 @@ class Given(NamedTuple):
         if shape is None:
             raise UsageError(f"{self.artifact.path}: its columns ({', '.join(columns)}) are no row of ours; read the files by an `ingest` stage")
         return shape
-
-    def _splits(self) -> list[str]:
-        return sorted({path.name.rpartition("-")[0] for path in (self.artifact.path / "data").glob("*.parquet")})

@@ -25,7 +25,7 @@ def whole_row(fields: Fields, place: int, units: list[Unit]) -> Row:
     row: Row = {
         **fields,
         "id": id_,
-        "content_id": content_id(_content(fields)),
+        "content_id": content_id(content_of(fields)),
         "origins": [unit.id for unit in units],
         "source": first.source,
         "licence": _licence(metadata) or first.licence,
@@ -37,7 +37,7 @@ def whole_row(fields: Fields, place: int, units: list[Unit]) -> Row:
     return {**_document(fields), **row} if "text" in fields else row
 
 
-def _content(fields: Fields) -> str:
+def content_of(fields: Fields) -> str:
     """All that is text in a row, so that equal texts have equal hashes, whatever was judged of them."""
     if "text" in fields:
         return fields["text"]

@@ -5,17 +5,17 @@ within a segment each rank streams alone, between two segments the barriers deci
 """
 
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from curate.config import Model
+from curate.stages.segments import Segment, segments_of
 from curate.stages.web_alarm import Alarm
 from curate.steps import AnyStep
-from curate.steps.barrier import Barrier
 from curate.steps.sources import Source, or_paths
 from curate.steps.sources.files import Rank
-from curate.steps.step import Step, Unit
+from curate.steps.step import Unit
 
 _HEAD = 2_000
 _ORDER = (
@@ -23,15 +23,6 @@ _ORDER = (
     ("opt_out", "extract", "a page's own reservation is gone once its text is extracted"),
 )
 """Steps that must stand in this order, and why."""
-
-
-class Segment(NamedTuple):
-    """Steps that stream, then the barriers that end them."""
-
-    number: int
-    steps: list[Step]
-    barriers: list[Barrier]
-    last: bool
 
 
 class Web(Model):
@@ -63,17 +54,7 @@ class Web(Model):
 
     def segments(self) -> list[Segment]:
         """The steps cut at the barriers; the last segment has none and writes the rows."""
-        parts: list[tuple[list[Step], list[Barrier]]] = [([], [])]
-        for step in self.steps:
-            if isinstance(step, Barrier):
-                parts[-1][1].append(step)
-            else:
-                if parts[-1][1]:
-                    parts.append(([], []))
-                parts[-1][0].append(step)
-        if parts[-1][1]:
-            parts.append(([], []))
-        return [Segment(n, steps, barriers, n == len(parts) - 1) for n, (steps, barriers) in enumerate(parts)]
+        return segments_of(self.steps)
 
     def excerpt(self, unit: Unit, text: str | None = None) -> str | None:
         """As much of a dropped unit's text (its page, before extraction) as the recipe keeps."""
@@ -90,8 +71,3 @@ class WebJob(Model):
     stage: Web
     ranks: list[Rank]
     limit: int | None
-
-
-def rank_directory(work: Path, segment: int, rank: int) -> Path:
-    """Where one rank of one segment leaves its output; there only when complete."""
-    return work / f"segment-{segment}" / f"{rank:05d}"

@@ -3,20 +3,23 @@
 Over-deletion is what people find in an audit months later; here the run says it.
 """
 
+from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+import numpy as np
+import pyarrow.parquet as pq
 from pydantic import Field
 
 from curate.config import Model, StoppedError
 from curate.steps.url import domain_of
 
-if TYPE_CHECKING:
-    import polars as pl
-
 By = Literal["source", "domain", "language"]
 _NOT_ALARMING = ["read", "url", "language", "opt_out", "licence"]
 """Steps that drop by what a document is, all of a group by design."""
+_BY_DESIGN = frozenset({"other_language"})
+"""Reasons of other steps that do."""
 
 
 class Alarm(Model):
@@ -31,32 +34,41 @@ class Alarm(Model):
 
 def alarms(ledger: Path, steps: list[str], alarm: Alarm) -> list[dict]:
     """`{step, by, group, in, dropped, share}` of every group over the share, the worst first."""
-    import polars as pl
-
     place = {name: number for number, name in enumerate(["read", *steps])}
-    units = pl.read_parquet(ledger, columns=["source", "url", "language", "step"]).with_columns(
-        pl.col("step").replace_strict(place, default=len(place), return_dtype=pl.Int32).alias("place"),
-        pl.col("url").map_elements(domain_of, return_dtype=pl.String).alias("domain"),
-    )
+    ended = np.fromiter(map(_end, repeat(place), _column(ledger, "step"), _column(ledger, "reason")), np.int64)
     found = []
     for by in alarm.by:
-        named = units.filter(pl.col(by).is_not_null()).rename({by: "group"})
+        groups: dict[str, int] = {}
+        names = _domains(ledger) if by == "domain" else _column(ledger, by)
+        group = np.fromiter((-1 if name is None else groups.setdefault(name, len(groups)) for name in names), np.int64)
         for step, number in place.items():
             if step not in alarm.ignore:
-                found += [{"step": step, "by": by, **row} for row in _over(named, number, alarm)]
+                found += [{"step": step, "by": by, **row} for row in _over(list(groups), group, ended - number, alarm)]
     return sorted(found, key=lambda row: (-row["share"], row["step"], row["by"], row["group"]))
 
 
-def _over(units: "pl.DataFrame", number: int, alarm: Alarm) -> list[dict]:
-    import polars as pl
+def _end(place: dict[str, int], step: str | None, reason: str | None) -> int:
+    """The place of the step that dropped a unit; behind all of them where none did, before them where it was no loss."""
+    return -1 if reason in _BY_DESIGN else place.get(step, len(place))
 
-    counted = (
-        units.filter(pl.col("place") >= number)
-        .group_by("group")
-        .agg(pl.len().alias("in"), (pl.col("place") == number).sum().alias("dropped"))
-        .with_columns((pl.col("dropped") / pl.col("in")).alias("share"))
-    )
-    return counted.filter((pl.col("in") >= alarm.least) & (pl.col("share") > alarm.share)).to_dicts()
+
+def _column(ledger: Path, name: str) -> Iterator[str | None]:
+    for batch in pq.ParquetFile(ledger).iter_batches(columns=[name]):
+        yield from batch.column(0).to_pylist()
+
+
+def _domains(ledger: Path) -> Iterator[str | None]:
+    return (None if url is None else domain_of(url) for url in _column(ledger, "url"))
+
+
+def _over(names: list[str], group: np.ndarray, ended: np.ndarray, alarm: Alarm) -> list[dict]:
+    """The groups of which a step dropped too much; `ended` is 0 for a unit that it dropped, and more for one that it let pass."""
+    reached = (ended >= 0) & (group >= 0)
+    into = np.bincount(group[reached], minlength=len(names))
+    dropped = np.bincount(group[reached & (ended == 0)], minlength=len(names))
+    share = dropped / np.maximum(into, 1)
+    over = np.flatnonzero((into >= alarm.least) & (share > alarm.share))
+    return [{"group": names[n], "in": int(into[n]), "dropped": int(dropped[n]), "share": float(share[n])} for n in over]
 
 
 def refuse_alarms(found: list[dict], alarm: Alarm) -> None:

@@ -5,8 +5,6 @@ directory with survivors, ledger part, dropped texts, signatures and `rank.json`
 into place as a whole, so it is there complete or not at all.
 """
 
-import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,8 +16,10 @@ from datatrove.pipeline.base import PipelineStep
 from curate.artifact import write_json
 from curate.heartbeat import Heartbeat
 from curate.ledger import DROPPED, PART
+from curate.stages.segments import Meter, Segment, Skips, appearing, rank_directory, skips_of
 from curate.stages.tables import Table
-from curate.stages.web import Segment, Web, WebJob, rank_directory
+from curate.stages.web import Web, WebJob
+from curate.stages.web_barrier import decided, decisions
 from curate.stages.web_units import ROWS, WORK, from_work, metadata_of, to_ledger, to_row, to_work
 from curate.steps.barrier import SignatureWriter
 from curate.steps.sources.account import Account
@@ -27,22 +27,6 @@ from curate.steps.sources.ranks import read_rank
 from curate.steps.step import Drop, OptedOut, Step, Unit
 
 _BATCH = 500
-
-
-Skips = dict[int, dict[int, str]]
-"""Units that killed their worker: reason by ordinal, by the place of the step (0: the source) they did it in."""
-
-
-class Meter:
-    """Units in, units out and CPU seconds of one block."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.into = self.out = 0
-        self.cpu_s = 0.0
-
-    def as_json(self) -> dict:
-        return {"name": self.name, "in": self.into, "out": self.out, "cpu_s": self.cpu_s}
 
 
 class Read(PipelineStep):
@@ -86,7 +70,7 @@ class Resume(PipelineStep):
         self.bytes = 0
 
     def run(self, data: None = None, rank: int = 0, world_size: int = 1) -> Iterator[Unit]:
-        decisions = pq.ParquetFile(self.directory / "decisions.parquet").read().to_pylist()
+        found = decisions(self.directory)
         place = 0
         for batch in pq.ParquetFile(self.directory / "units.parquet").iter_batches(batch_size=_BATCH):
             for row in batch.to_pylist():
@@ -95,20 +79,15 @@ class Resume(PipelineStep):
                 self.heartbeat.at(unit.ordinal, self.bytes)
                 self.bytes += len(unit.text)
                 if unit.drop is None:
-                    self._decide(unit, decisions[place])
+                    self._decide(unit, found.get(place))
                     place += 1
                 yield unit
 
-    def _decide(self, unit: Unit, decision: dict) -> None:
-        unit.twin = decision["twin"]
-        if decision["cluster"]:  # a document may lead copies of an earlier barrier too
-            unit.cluster, unit.cluster_size = decision["cluster"], decision["cluster_size"] + unit.cluster_size - 1
-        unit.values.update({f"{decision['step']}.jaccard": decision["value"]} if decision["twin"] else {})
+    def _decide(self, unit: Unit, decision: dict | None) -> None:
+        if decision:
+            decided(unit, decision)
         if unit.ordinal in self.skip:
             unit.drop, unit.dropped_by = Drop(self.skip[unit.ordinal]), "read"
-        elif decision["reason"]:
-            unit.drop = Drop(decision["reason"], decision["value"], decision["threshold"])
-            unit.dropped_by = decision["step"]
         if unit.drop:
             unit.text_before = self.web.excerpt(unit)
 
@@ -215,21 +194,9 @@ def run_rank(directory: Path, task: dict, heartbeat: Heartbeat) -> None:
     for step in segment.steps:
         step.warm_up()
     heartbeat.begin_rank(rank)
-    final = rank_directory(directory, segment.number, rank)
-    temporary = final.with_name(f"{final.name}.{os.getpid()}.tmp")
-    for stale in final.parent.glob(f"{final.name}.*.tmp"):
-        shutil.rmtree(stale)
-    temporary.mkdir(parents=True)
-    account = _run_pipeline(job, segment, rank, _skips(task["skip"]), heartbeat, temporary)
-    write_json(temporary / "rank.json", account)
-    temporary.rename(final)
-
-
-def _skips(given: dict[str, list]) -> Skips:
-    skips: Skips = {}
-    for ordinal, (place, reason) in given.items():
-        skips.setdefault(place, {})[int(ordinal)] = reason
-    return skips
+    with appearing(rank_directory(directory, segment.number, rank)) as temporary:
+        account = _run_pipeline(job, segment, rank, skips_of(task["skip"]), heartbeat, temporary)
+        write_json(temporary / "rank.json", account)
 
 
 def _run_pipeline(job: WebJob, segment: Segment, rank: int, skips: Skips, heartbeat: Heartbeat, directory: Path) -> dict:

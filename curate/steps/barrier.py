@@ -8,7 +8,7 @@ input alone, so the decisions do not depend on how the ranks were cut.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -54,12 +54,16 @@ class Decisions:
     """What the receipt says of the run; JSON types only."""
     dropped: np.ndarray | None = None
     """bool: units that leave; None: those that have a twin."""
+    marks: list[str | None] | None = None
+    """What is written into each unit's metadata, under the barrier's `field`; None: nothing."""
 
     @classmethod
-    def without_twins(cls, dropped: np.ndarray, value: np.ndarray, report: dict) -> "Decisions":
+    def without_twins(
+        cls, dropped: np.ndarray, value: np.ndarray, report: dict, marks: list[str | None] | None = None
+    ) -> "Decisions":
         """Decisions of a barrier that knows no duplicates, such as a cap."""
         alone = np.full(len(dropped), -1, dtype=np.int64)
-        return cls(alone, value, alone, np.ones(len(dropped), np.int32), Pairs.none(), report, dropped)
+        return cls(alone, value, alone, np.ones(len(dropped), np.int32), Pairs.none(), report, dropped, marks)
 
     @property
     def leaving(self) -> np.ndarray:
@@ -69,6 +73,9 @@ class Decisions:
 
 class Barrier(Step):
     """A step that decides when it has seen every unit."""
+
+    marking: ClassVar[bool] = False
+    """True where it writes marks, which the steps after it, barriers too, must see."""
 
     def writer(self, directory: Path) -> SignatureWriter:
         """Open the signature files of one rank; `directory` exists and is empty."""

@@ -234,11 +234,27 @@ def _batch_units(batch: pa.RecordBatch, first: int, label: str, source: Source, 
         rows = plain.to_pylist()
     except (ValueError, OverflowError):
         rows = [_row(plain.slice(index, 1)) for index in range(plain.num_rows)]
+    encoded = [field for field in plain.schema if "arrow.json" in str(field.type)]
     for number, row in enumerate(rows, first):
         if isinstance(row, str):
             yield _damaged(number, row, label, account)
         else:
+            row.update({field.name: _opened(row[field.name], field.type) for field in encoded})
             yield Pending(number, partial(unit_of, row, number, source))
+
+
+def _opened(value: object, type_: pa.DataType) -> object:
+    """A value that holds texts of JSON (Arrow's `json`, the `Json` of `datasets`), these as the objects that they are."""
+    if value is None:
+        return None
+    if isinstance(type_, pa.JsonType):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        return [_opened(item, type_.value_type) for item in value]
+    return {field.name: _opened(value[field.name], field.type) for field in type_} if pa.types.is_struct(type_) else value
 
 
 def _row(one: pa.RecordBatch) -> dict[str, object] | str:

@@ -1,0 +1,143 @@
+"""Prompts are files: a file and data come in, messages go out, with every item of data behind a fence.
+
+A prompt's file has YAML front matter (`task`, `language`, an optional `system`, and `endings`: how a reply
+must end, by way of answering) and a body with `{placeholders}`. They are filled in one pass, so that braces in
+data are only braces. The fence's mark is derived from the data and occurs nowhere in it.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+from pydantic import Field, ValidationError
+
+from curate.config import Model, UsageError, suggestion
+from curate.judges.calls import Message
+
+FOLDER = Path(__file__).parent / "prompts"
+_FRONT = re.compile(r"---\n(.*?)\n---\n(.*)", re.DOTALL)
+_PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+Words = Mapping[str, str | int]
+Data = Mapping[str, str | Sequence[str]]
+
+
+class Front(Model):
+    """What a prompt's file says of itself."""
+
+    task: str = Field(min_length=1, description="What is asked: pairwise, rating, ranking, verdict, text.")
+    language: str = Field(pattern=r"^[a-z]{2,3}$", description="ISO 639 code of the prompt's own language.")
+    system: str | None = Field(None, description="The system message.")
+    endings: dict[str, str] = Field({}, description="What `{ending}` becomes, by way of answering: letter, line, json.")
+
+
+class Prompt(NamedTuple):
+    """A prompt as its file holds it; `hash` is the sha256 of the file."""
+
+    name: str
+    front: Front
+    body: str
+    hash: str
+
+    def messages(self, data: Data, words: Words | None = None, ending: str | None = None) -> list[Message]:
+        """The prompt filled: `data` behind fences (a list as `name_1`, `name_2` ...), `words` (ours: a principle) bare.
+
+        UsageError where a placeholder and what is given do not match.
+        """
+        bare = {name: str(word) for name, word in (words or {}).items()}
+        if ending is not None:
+            bare["ending"] = _filled(self._ending(ending), bare, self.name)
+        mark = fence_mark(data)
+        items = {name: _fenced(name, item, mark) for name, item in data.items()}
+        text = _filled(self.body, {**bare, **items}, self.name)
+        unused = sorted(items.keys() - set(_PLACE.findall(self.body)))
+        if unused:
+            raise UsageError(f"{self.name}: no placeholder {{{unused[0]}}}; add it where that text belongs")
+        system = [{"role": "system", "content": self.front.system}] if self.front.system else []
+        return [*system, {"role": "user", "content": text}]
+
+    def _ending(self, ending: str) -> str:
+        if ending not in self.front.endings:
+            raise UsageError(f"{self.name}: no ending '{ending}'{suggestion(ending, sorted(self.front.endings))}")
+        return self.front.endings[ending]
+
+
+def _filled(text: str, values: Mapping[str, str], name: str) -> str:
+    """The text with every placeholder replaced, once, from left to right; what is put in is not looked at again."""
+    unknown = [place for place in _PLACE.findall(text) if place not in values]
+    if unknown:
+        raise UsageError(f"{name}: nothing is given for {{{unknown[0]}}}{suggestion(unknown[0], sorted(values))}")
+    return _PLACE.sub(lambda match: values[match[1]], text)
+
+
+def fence_mark(data: Data) -> str:
+    """12 hex digits that occur in no item: a hash of all items, and of a count where it should occur."""
+    texts = [text for item in data.values() for text in ([item] if isinstance(item, str) else item)]
+    whole = hashlib.sha256()
+    for text in texts:
+        whole.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+    number = 0
+    while True:
+        mark = hashlib.sha256(whole.digest() + number.to_bytes(4, "big")).hexdigest()[:12]
+        if not any(mark in text for text in texts):
+            return mark
+        number += 1
+
+
+def _fenced(name: str, item: str | Sequence[str], mark: str) -> str:
+    if isinstance(item, str):
+        return f"<<{name}:{mark}>>\n{item}\n<</{name}:{mark}>>"
+    return "\n\n".join(_fenced(f"{name}_{number}", text, mark) for number, text in enumerate(item, start=1))
+
+
+def prompt_path(name: str) -> Path:
+    """The file of a shipped prompt (`pairwise.en`) or of a user's own (a path to a .md file); UsageError where there is none."""
+    path = Path(name) if name.endswith(".md") else FOLDER / f"{name}.md"
+    if not path.is_file():
+        shipped = sorted(file.stem for file in FOLDER.glob("*.md"))
+        raise UsageError(f"prompt '{name}': no such file{suggestion(name, shipped)}")
+    return path
+
+
+@lru_cache(maxsize=64)
+def load_prompt(path: Path) -> Prompt:
+    """A prompt's file, checked; UsageError where it is no UTF-8 or has no front matter."""
+    raw = path.read_bytes()
+    try:
+        parts = _FRONT.fullmatch(raw.decode("utf-8").replace("\r\n", "\n"))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
+    if not parts:
+        raise UsageError(f"{path}:1: no front matter; begin with `---`, `task:`, `language:`, `---`")
+    try:
+        front = Front.model_validate(yaml.safe_load(parts[1]))
+    except yaml.YAMLError:
+        raise UsageError(f"{path}: front matter is not valid YAML") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"{path}: front matter: {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from None
+    return Prompt(path.stem, front, parts[2].strip(), hashlib.sha256(raw).hexdigest())
+
+
+class Principle(Model):
+    """One rule of a constitution."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="snake_case name.")
+    text: str = Field(min_length=1, description="The rule, as it is put into prompts.")
+
+
+def load_constitution(path: Path) -> list[Principle]:
+    """The principles of a YAML list of `{name, text}`; UsageError where it is not one."""
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+        principles = [Principle.model_validate(entry) for entry in entries]
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValidationError):
+        raise UsageError(f"{path}: no constitution; give a YAML list of `name:` and `text:`") from None
+    if not principles or len({principle.name for principle in principles}) < len(principles):
+        raise UsageError(f"{path}: a constitution needs principles, each with a name of its own")
+    return principles

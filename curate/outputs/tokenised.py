@@ -1,0 +1,54 @@
+"""Tokenised training sets: conversations or documents in; `input_ids` and `labels`, ready for the trainer, out.
+
+TRL, Unsloth and axolotl take these columns as they are: no template, mask or setting can change what is learnt.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from curate.config import FilePath, UsageError
+from curate.contract import Tokenizer, load_tokenizer, template_problem
+from curate.contract.columns import Stops
+from curate.contract.tokenised import tokenised
+from curate.formats import Fields, Refused, Row
+from curate.outputs.output import Output
+
+
+class Tokenised(Output):
+    """`input_ids` and `labels`, -100 where nothing is learnt; a document is learnt whole, ended by EOS."""
+
+    use: Literal["tokenised"] = "tokenised"
+    takes: ClassVar[tuple[str, ...]] = ("conversation", "document")
+
+    tokenizer: FilePath = Field(description="The model's tokenizer.json; its tokenizer_config.json is read from beside it.")
+    template: FilePath | None = Field(None, description="A chat template file in place of the tokenizer's own.")
+
+    def reads(self) -> list[Path]:
+        """Files beside the tokenizer that change what is written."""
+        names = ("tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+        return [path for name in names if (path := Path(self.tokenizer).with_name(name)).is_file()]
+
+    @cached_property
+    def loaded(self) -> Tokenizer:
+        """The tokenizer; UsageError where its template would train on more than answers, or prints the date."""
+        made = load_tokenizer(self.tokenizer, Path(self.template) if self.template else None)
+        problem = template_problem(made)
+        if problem:
+            raise UsageError(f"tokenised: {problem}")
+        return made
+
+    def columns(self) -> list[pa.Field]:
+        return [pa.field(name, pa.list_(pa.int32())) for name in ("input_ids", "labels")]
+
+    def said(self, shape: str, row: Fields) -> list[Row]:
+        names = ("text",) if shape == "document" else ("messages", "tools")
+        try:
+            return [tokenised({name: row.get(name) for name in names}, self.loaded)]
+        except Stops as stopped:
+            if stopped.trap in ("no_chat_template", "no_eos_token"):
+                raise UsageError(f"tokenised: {self.tokenizer}: {stopped.trap}: give `template:`, or set eos_token") from None
+            raise Refused("not_in_dialect") from None

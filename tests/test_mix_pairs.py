@@ -1,0 +1,113 @@
+"""Pair rules: judged answers in, pairs or the reason why there are none out."""
+
+from itertools import combinations
+
+import pytest
+from mix_artifacts import Row, candidates
+from pydantic import TypeAdapter
+
+from curate.formats import Refused
+from curate.pairs import AnyPairRule, PairRule
+
+RULES: TypeAdapter[PairRule] = TypeAdapter(AnyPairRule)
+
+
+def rule(use: str, **settings: object) -> PairRule:
+    return RULES.validate_python({"use": use, **settings})
+
+
+def ranked(*ranks: int | None) -> Row:
+    return candidates("r", 1, [{"text": f"answer {place}", "rank": rank} for place, rank in enumerate(ranks)])
+
+
+def rated(*values: dict[str, float | None]) -> Row:
+    ratings = [[{"aspect": name, "value": value} for name, value in one.items()] for one in values]
+    return candidates("r", 1, [{"text": f"answer {place}", "ratings": one} for place, one in enumerate(ratings)])
+
+
+def texts(rows: list[Row]) -> set[tuple[int, int]]:
+    """Chosen and rejected of each pair, by the number of the answer."""
+    return {tuple(int(row[side][0]["content"].split()[1]) for side in ("chosen", "rejected")) for row in rows}
+
+
+def refused(rule: PairRule, row: Row) -> str:
+    with pytest.raises(Refused) as caught:
+        rule.rows(row)
+    return caught.value.reason
+
+
+def test_best_worst_pairs_the_two_ends() -> None:
+    made = rule("best_worst").rows(ranked(2, 1, 4, 3))
+    assert texts(made) == {(1, 2)} and made[0]["weight"] == 1 and made[0]["margin"] is None
+
+
+def test_all_pairs_weigh_one_over_k_choose_two_and_share_a_group() -> None:
+    row = ranked(1, 2, 3, 4)
+    made = rule("all").rows(row)
+    assert texts(made) == set(combinations(range(4), 2))
+    assert {one["weight"] for one in made} == {1 / 6} and {one["group"] for one in made} == {row["group"]}
+    assert len({one["id"] for one in made}) == 6 and all(one["origins"] == row["origins"] for one in made)
+
+
+def test_ties_never_become_pairs() -> None:
+    assert texts(rule("all").rows(ranked(1, 1, 2))) == {(0, 2), (1, 2)}
+    assert rule("all").rows(ranked(1, 1, 2))[0]["weight"] == 1 / 3
+    for use in ("best_worst", "all", "adjacent"):
+        assert refused(rule(use), ranked(1, 1, 1)) == "tie"
+
+
+def test_adjacent_pairs_neighbours_of_unequal_score() -> None:
+    assert texts(rule("adjacent").rows(ranked(3, 1, 2))) == {(1, 2), (2, 0)}
+    levels = texts(rule("adjacent").rows(ranked(1, 2, 2, 3)))
+    assert len(levels) == 2 and {better for better, _ in levels} & {0} and {worse for _, worse in levels} & {3}
+
+
+def test_margin_takes_the_widest_pairs_first_and_states_the_margin() -> None:
+    row = rated({"help": 1.0}, {"help": 4.0}, {"help": 2.0})
+    assert texts(rule("margin", min_margin=2).rows(row)) == {(1, 0), (1, 2)}
+    widest = rule("margin", min_margin=2, most=1).rows(row)
+    assert texts(widest) == {(1, 0)} and widest[0]["margin"] == 3
+    assert refused(rule("margin", min_margin=4), row) == "under_margin"
+
+
+def test_an_answer_without_its_rating_is_never_paired() -> None:
+    row = rated({"help": 5.0, "truth": 5.0}, {"help": 1.0, "truth": None}, {"help": 2.0, "truth": 2.0}, {"help": 1.0})
+    assert texts(rule("all").rows(row)) == {(0, 2)}
+    assert texts(rule("all", by="help").rows(row)) == {(0, 1), (0, 2), (0, 3), (2, 1), (2, 3)}
+    assert refused(rule("all", by="harmless"), row) == "no_pair"
+    assert refused(rule("best_worst"), ranked(1, None, None)) == "no_pair"
+
+
+def test_the_overall_score_is_not_among_the_aspects_of_the_mean() -> None:
+    row = rated({"help": 5.0, "overall": 1.0}, {"help": 2.0, "overall": 10.0})
+    assert texts(rule("best_worst").rows(row)) == {(0, 1)}
+    assert texts(rule("best_worst", by="overall").rows(row)) == {(1, 0)}
+
+
+def test_at_most_n_pairs_of_a_prompt_are_drawn_by_the_seed() -> None:
+    row = ranked(1, 2, 3, 4, 5)
+    first = rule("all", most=2).rows(row)
+    assert first == rule("all", most=2).rows(row) and len(first) == 2 and first[0]["weight"] == 1 / 10
+    assert len({frozenset(texts(rule("all", most=2, seed=seed).rows(row))) for seed in range(20)}) > 1
+
+
+def test_revisions_stand_over_the_answer_they_go_back_to() -> None:
+    answers = [
+        {"id": "a", "text": "answer 0"},
+        {"id": "c", "text": "It is rude.", "kind": "critique", "parent": "a"},
+        {"id": "b", "text": "answer 1", "kind": "revision", "parent": "a"},
+        {"id": "d", "text": "answer 2", "kind": "revision", "parent": "b"},
+    ]
+    assert texts(rule("revision_over_original").rows(candidates("r", 1, answers))) == {(2, 0)}
+    round_about = [{**answers[2], "parent": "d"}, answers[3]]
+    assert refused(rule("revision_over_original"), candidates("r", 1, round_about)) == "no_pair"
+
+
+def test_critiques_are_no_answers() -> None:
+    answers = [{"text": "answer 0", "rank": 1}, {"text": "bad", "rank": 2, "kind": "critique"}, {"text": "answer 2", "rank": 3}]
+    assert texts(rule("all").rows(candidates("r", 1, answers))) == {(0, 2)}
+
+
+def test_equal_texts_of_unequal_ranks_are_refused_by_their_law() -> None:
+    row = candidates("r", 1, [{"text": "same", "rank": 1}, {"text": "same ", "rank": 2}])
+    assert refused(rule("all"), row) == "identical_answers"

@@ -8,7 +8,7 @@ from curate.formats.alpaca import joined
 from curate.formats.dialect import Dialect, Row, column, optional, text, with_system
 from curate.formats.laws import Fields
 from curate.formats.messages import as_turns, message
-from curate.formats.turns import Refused, turn
+from curate.formats.turns import Refused, tools_of, turn
 
 
 class Dolly(Dialect):
@@ -31,11 +31,11 @@ class PromptCompletion(Dialect):
     use: Literal["prompt_completion"] = "prompt_completion"
     shape: ClassVar[str] = "conversation"
     needs: ClassVar[tuple[str, ...]] = ("prompt", "completion")
-    takes: ClassVar[tuple[str, ...]] = ("system",)
+    takes: ClassVar[tuple[str, ...]] = ("system", "tools")
 
     def to_rows(self, row: Row) -> list[Fields]:
         turns = [*as_turns(column(row, "prompt"), "user"), *as_turns(column(row, "completion"), "assistant")]
-        return [{"messages": with_system(optional(row, "system"), turns), "tools": None}]
+        return [{"messages": with_system(optional(row, "system"), turns), "tools": tools_of(row.get("tools"))}]
 
     def from_row(self, fields: Fields) -> Row:
         if fields["tools"]:

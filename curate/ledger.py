@@ -69,7 +69,7 @@ def with_values(table: pa.Table, names: list[str]) -> pa.Table:
 
 def rank_table(parts: list[Path], names: list[str]) -> pa.Table:
     """The rows of one rank, from the parts its segments wrote, in the order of the input."""
-    tables = [pq.read_table(part) for part in parts]
+    tables = [pq.ParquetFile(part).read() for part in parts]
     return with_values(pa.concat_tables(tables).sort_by("ordinal"), names)
 
 

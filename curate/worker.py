@@ -1,8 +1,8 @@
 """A worker process: reads tasks as JSON lines on stdin, answers each with one line on stdout.
 
-A process of its own (`python -m curate.worker`) rather than a fork or a
-multiprocessing child: it inherits no threads, needs no `if __name__ == "__main__"` in a
-user's script, and may die without harm to its parent.
+A process of its own (`python -m curate.worker`, or a fork of a parent with one thread)
+rather than a multiprocessing child: it inherits no threads, needs no `if __name__ ==
+"__main__"` in a user's script, and may die without harm to its parent.
 """
 
 import ctypes
@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import traceback
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 from curate.config import StoppedError, UsageError
@@ -29,6 +30,30 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)
+
+
+class _NoPandas(MetaPathFinder):
+    """Finds pandas nowhere."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "pandas":
+            raise ImportError(name)
+
+
+def leave_out_pandas() -> None:
+    """Spare this process pandas: 0.4 s and 40 MB.
+
+    pyarrow imports it at the first list that it is to make an array of, only to ask whether the list is one of
+    pandas' own. Told once that there is none it does not ask again, and looks anew when `to_pandas` is called.
+    """
+    import pyarrow
+
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        pyarrow.array([None])
+    finally:
+        sys.meta_path.remove(finder)
 
 
 def failure(error: BaseException) -> dict[str, str]:
@@ -62,13 +87,15 @@ def serve(function: str, directory: Path, heartbeat: Heartbeat) -> None:
         print(json.dumps(answer), file=answers)
 
 
-def main() -> None:
-    function, directory, beat, parent = sys.argv[1:5]
+def main(arguments: list[str]) -> None:
+    """Serve `function` in `directory` under `parent`, a process id, with a heartbeat in the file `beat`."""
+    function, directory, beat, parent = arguments
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(int(parent))
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    leave_out_pandas()
     serve(function, Path(directory), Heartbeat(Path(beat)))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

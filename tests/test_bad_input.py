@@ -118,7 +118,8 @@ def test_a_full_disk_stops_the_run_which_can_be_resumed(workplace: Path) -> None
 
 def ledger_of(tmp_path: Path, rows: list[tuple[str, str, str | None]]) -> Path:
     frame = pl.DataFrame(rows, schema=["source", "language", "step"], orient="row")
-    frame.with_columns(pl.lit("https://a.example.com/x").alias("url")).write_parquet(tmp_path / "ledger.parquet")
+    frame = frame.with_columns(pl.lit("https://a.example.com/x").alias("url"), pl.col("step").alias("reason"))
+    frame.write_parquet(tmp_path / "ledger.parquet")
     return tmp_path / "ledger.parquet"
 
 

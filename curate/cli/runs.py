@@ -1,6 +1,7 @@
 """Commands over recipes and runs: run, plan, check, show, why, clean."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,6 +24,10 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run what is not done yet; print the funnel and the final artifact's directory."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would forbid to fork workers
+    from curate.worker import leave_out_pandas
+
+    leave_out_pandas()
     from curate.runner import run as door
     from curate.funnel import summary, table, warnings
     from curate.progress import ProgressLine

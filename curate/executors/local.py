@@ -10,7 +10,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from pydantic import Field
 
 from curate.artifact import write_json
 from curate.config import Model
+from curate.executors.child import Forked, start_worker
 from curate.executors.wave import Progress, Wave, Work, raise_failure
 from curate.heartbeat import IDLE, Beat, Heartbeat, cpu_seconds
 
@@ -46,7 +46,7 @@ class LocalExecutor(Model):
 class Worker:
     """A child process and the task it has in hand."""
 
-    process: subprocess.Popen
+    process: Forked | subprocess.Popen
     heartbeat: Heartbeat
     log: Path
     task: dict | None = None
@@ -155,13 +155,9 @@ class LocalPool:
         self.started += 1
         beat = self.scratch / f"heartbeat-{os.getpid()}-{self.started}"
         log = self.scratch / f"worker-{os.getpid()}-{self.started}.log"
-        command = [sys.executable, "-m", "curate.worker", self.function, str(self.directory), str(beat), str(os.getpid())]
         heartbeat = Heartbeat(beat)
         heartbeat.clear()
-        with log.open("a") as stderr:
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True
-            )
+        process = start_worker([self.function, str(self.directory), str(beat), str(os.getpid())], log)
         worker = Worker(process, heartbeat, log)
         self.crew.append(worker)
         self.selector.register(process.stdout, selectors.EVENT_READ, worker)

@@ -66,7 +66,7 @@ def spread(text: str, size: int, count: int) -> list[str]:
     return [text[round(place * step) : round(place * step) + size] for place in range(count)]
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Text as the models take it: white space joined, no lone surrogates, nothing all in capitals.
 
     Of cuts of 150 characters in twelve languages, set in capitals, 100 % are right in small letters and 95 % as given.
@@ -80,8 +80,8 @@ def sample(text: str, characters: int) -> str:
 
     Where those places are blank, the start of what is not.
     """
-    found = _one_line(" ".join(spread(text, max(characters // 4, 1), 4))) if len(text) > characters else _one_line(text)
-    return found if _has_letter(found) else _one_line(text)[:characters]
+    found = one_line(" ".join(spread(text, max(characters // 4, 1), 4))) if len(text) > characters else one_line(text)
+    return found if _has_letter(found) else one_line(text)[:characters]
 
 
 def _has_letter(text: str) -> bool:
@@ -136,7 +136,7 @@ def second_opinion(text: str) -> dict[str, float]:
 
     One call on a whole mixed page is sure of one of its languages; the pieces vote for what each of them is.
     """
-    pieces = [piece for piece in map(_one_line, spread(text, 200, 8)) if _has_letter(piece)]
+    pieces = [piece for piece in map(one_line, spread(text, 200, 8)) if _has_letter(piece)]
     total: dict[str, float] = {}
     for piece in pieces:
         for language, probability in _langid().rank(piece)[:6]:
@@ -188,6 +188,28 @@ def identify(text: str, model: str = str(MODEL), characters: int = 4000, second:
     return Identified(*best)
 
 
+Languages = str | tuple[str, ...] | dict[str, float]
+
+
+def checked(given: Languages) -> tuple[str, ...] | dict[str, float]:
+    """Languages as a recipe gives them, each by the code of the models; ValueError for a threshold that is none."""
+    if isinstance(given, str):
+        given = tuple(re.findall(r"[^\s,]+", given))
+    if isinstance(given, dict):
+        for name, score in given.items():
+            if not 0 <= score <= 1:
+                raise ValueError(f"the threshold of {name} is {score}; give one between 0 and 1")
+        return {code(name): score for name, score in given.items()}
+    return tuple(dict.fromkeys(map(code, given)))
+
+
+def refuse_unknown(languages: Languages) -> None:
+    """ValueError for a language that lid.176 does not know."""
+    unknown = [name for name in languages if name not in LABELS]
+    if unknown:
+        raise ValueError(f"no language '{unknown[0]}' in lid.176{suggestion(unknown[0], sorted(LABELS))}")
+
+
 class Language(Filter):
     """Label each unit with its language, and drop the languages that are not kept.
 
@@ -197,7 +219,7 @@ class Language(Filter):
     version: ClassVar[int] = 2
 
     use: Literal["language"]
-    languages: str | tuple[str, ...] | dict[str, float] = Field(
+    languages: Languages = Field(
         (),
         description="Languages to keep: en, or [en, pt], or with a threshold each, {en: 0.65, pt: 0.7}.",
     )
@@ -209,23 +231,15 @@ class Language(Filter):
 
     @field_validator("languages")
     @classmethod
-    def _thresholds(cls, given: str | tuple[str, ...] | dict[str, float]) -> tuple[str, ...] | dict[str, float]:
-        if isinstance(given, str):
-            given = tuple(re.findall(r"[^\s,]+", given))
-        if isinstance(given, dict):
-            for name, score in given.items():
-                if not 0 <= score <= 1:
-                    raise ValueError(f"the threshold of {name} is {score}; give one between 0 and 1")
-            return {code(name): score for name, score in given.items()}
-        return tuple(dict.fromkeys(map(code, given)))
+    def _checked(cls, given: Languages) -> tuple[str, ...] | dict[str, float]:
+        return checked(given)
 
     @model_validator(mode="after")
     def _known(self) -> "Language":
         if not self.languages and not self.label_only:
             raise ValueError("no language is kept; give `languages: en`, or `label_only: true` to drop nothing")
-        unknown = [name for name in self.languages if self.model is None and name not in LABELS]
-        if unknown:
-            raise ValueError(f"no language '{unknown[0]}' in lid.176{suggestion(unknown[0], sorted(LABELS))}")
+        if self.model is None:
+            refuse_unknown(self.languages)
         return self
 
     @cached_property

@@ -23,20 +23,23 @@ class PageMetadata(NamedTuple):
     licence_url: str | None = None
 
 
-_STATEMENTS = f'meta[content], script[type="application/ld+json"], {LINKS}'
+_DATED = "[itemprop=datePublished], time[pubdate], article time[datetime], main time[datetime]"
+_STATEMENTS = f'meta[content], script[type="application/ld+json"], {LINKS}, {_DATED}'
+"""All in one walk over the tree."""
 
 
 def read_metadata(tree: LexborHTMLParser, url: str | None) -> PageMetadata:
     """Title, date and licence of a page; `url` makes a relative licence link absolute."""
     found: dict[str, list[LexborNode]] = {"meta": [], "script": [], "link": [], "a": []}
-    for node in tree.css(_STATEMENTS):
-        found[node.tag].append(node)
+    nodes = tree.css(_STATEMENTS)
+    for node in nodes:
+        found.setdefault(node.tag, []).append(node)
     meta = _meta(found["meta"])
     objects = list(_json_objects(found["script"]))
     claim = licence_claim(found["link"] + found["a"], meta, objects)
     return PageMetadata(
         title=_title(tree, meta),
-        published=_published(tree, meta, objects),
+        published=_published(nodes, meta, objects),
         licence=claim.licence if claim else None,
         licence_url=_link(claim.evidence, url) if claim else None,
     )
@@ -93,12 +96,15 @@ def _words(text: str) -> str:
     return " ".join(text.replace("\0", " ").split())
 
 
+def _first_words(tree: LexborHTMLParser, tag: str) -> str | None:
+    """The text of the first element of that name; None where it has none."""
+    node = tree.css_first(tag)
+    return _words(node.text()) or None if node else None
+
+
 def _title(tree: LexborHTMLParser, meta: dict[str, str]) -> str | None:
     """The page's own name: OpenGraph's, else <title>, else the first h1; the site's name is cut off its end."""
-    node = tree.css_first("title")
-    heading = tree.css_first("h1")
-    candidates = (meta.get("og:title"), node.text() if node else None, heading.text() if heading else None)
-    title = next((words for text in candidates if text and (words := _words(text))), None)
+    title = _words(meta.get("og:title", "")) or _first_words(tree, "title") or _first_words(tree, "h1")
     site = _words(meta.get("og:site_name", ""))
     if title and site and title.endswith(site):
         shorter = title[: -len(site)].rstrip()
@@ -126,7 +132,7 @@ def iso_date(text: str) -> str | None:
         return None
 
 
-def _published(tree: LexborHTMLParser, meta: dict[str, str], objects: list[dict[str, object]]) -> str | None:
+def _published(nodes: list[LexborNode], meta: dict[str, str], objects: list[dict[str, object]]) -> str | None:
     """The first readable date of publication: meta, JSON-LD, microdata, the article's <time>."""
     for name in _DATE_NAMES[:2]:
         if name in meta and (found := iso_date(meta[name])):
@@ -136,6 +142,6 @@ def _published(tree: LexborHTMLParser, meta: dict[str, str], objects: list[dict[
         if isinstance(value, str) and (found := iso_date(value)):
             return found
     stated = [meta[name] for name in _DATE_NAMES[2:] if name in meta]
-    nodes = tree.css("[itemprop=datePublished], time[pubdate], article time[datetime], main time[datetime]")
-    stated += [node.attributes.get("datetime") or node.attributes.get("content") or "" for node in nodes]
+    dated = [node.attributes for node in nodes if node.tag == "time" or node.attributes.get("itemprop") == "datePublished"]
+    stated += [attributes.get("datetime") or attributes.get("content") or "" for attributes in dated]
     return next((found for text in stated if (found := iso_date(text))), None)

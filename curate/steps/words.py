@@ -71,41 +71,60 @@ def punctuation() -> frozenset[str]:
     return frozenset(PUNCTUATION_SET)
 
 
+class Numbers(dict[str, int]):
+    """Numbers for words, given as they turn up; `words` lists them in that order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+
+    def __missing__(self, word: str) -> int:
+        self[word] = place = len(self.words)
+        self.words.append(word)
+        return place
+
+
 class WordTable:
     """Numbers for words, and what the filters ask of each: length, symbol or not, letters or not."""
 
     def __init__(self) -> None:
-        self.words: list[str] = []
-        self.numbers: dict[str, int] = {}
+        self.numbers = Numbers()
+        self.words = self.numbers.words
         self.punctuation = punctuation()
-        self._lengths, self._symbols, self._alphabetic = array("i"), bytearray(), bytearray()
+        self._known = 0
+        self._lengths, self._symbols, self._alphabetic = np.zeros(0, np.int32), np.zeros(0, np.bool_), np.zeros(0, np.bool_)
 
-    def number(self, word: str) -> int:
-        known = self.numbers.get(word)
-        if known is not None:
-            return known
-        self.numbers[word] = place = len(self.words)
-        self.words.append(word)
-        self._lengths.append(len(word))
-        plain = word.isalpha()
-        self._symbols.append(not plain and self.punctuation.issuperset(word))
-        self._alphabetic.append(plain or any(map(str.isalpha, word)))
-        return place
+    def _look(self) -> None:
+        """Learn what is asked of words from those that are new; what was given out stays as it is."""
+        new = self.words[self._known :]
+        if not new:
+            return
+        start, self._known = self._known, len(self.words)
+        if self._known > len(self._lengths):
+            columns = (self._lengths, self._symbols, self._alphabetic)
+            self._lengths, self._symbols, self._alphabetic = (np.resize(column, 2 * self._known) for column in columns)
+        place = slice(start, self._known)
+        self._lengths[place] = list(map(len, new))
+        self._symbols[place] = [not word.isalpha() and self.punctuation.issuperset(word) for word in new]
+        self._alphabetic[place] = [word.isalpha() or any(map(str.isalpha, word)) for word in new]
 
     @property
     def lengths(self) -> np.ndarray:
-        """Characters of each word, int32; like the next two a copy, since the table grows."""
-        return np.array(self._lengths, np.int32)
+        """Characters of each word so far, int32; like the next two to be read only."""
+        self._look()
+        return self._lengths[: self._known]
 
     @property
     def symbols(self) -> np.ndarray:
         """True for a word that is punctuation and nothing else."""
-        return np.array(self._symbols, np.bool_)
+        self._look()
+        return self._symbols[: self._known]
 
     @property
     def alphabetic(self) -> np.ndarray:
         """True for a word with a letter."""
-        return np.array(self._alphabetic, np.bool_)
+        self._look()
+        return self._alphabetic[: self._known]
 
 
 class Chunks(dict[str, bytes]):
@@ -113,18 +132,18 @@ class Chunks(dict[str, bytes]):
 
     def __init__(self, cut: "SpacyCut", table: WordTable) -> None:
         super().__init__()
-        self.cut = cut
-        self.table = table
+        self.cut, self.rules = cut, cut.rules
+        self.numbers = table.numbers
         self.merged: dict[str, tuple[bool, bool]] = {}
 
     def __missing__(self, chunk: str) -> bytes:
-        if chunk.isalpha() and chunk not in self.cut.rules:
-            numbers = self.table.number(chunk).to_bytes(4, sys.byteorder)
+        if chunk.isalpha() and chunk not in self.rules:
+            numbers = self.numbers[chunk].to_bytes(4, sys.byteorder)
             if len(chunk) <= LONGEST_REMEMBERED:
                 self[chunk] = numbers
             return numbers
         tokens = self.cut.tokens(chunk)
-        numbers = array("i", map(self.table.number, tokens)).tobytes()
+        numbers = array("i", map(self.numbers.__getitem__, tokens)).tobytes()
         if len(chunk) <= LONGEST_REMEMBERED:
             self[chunk] = numbers
             edges = self.cut.merged_edges(chunk, tokens)
@@ -181,7 +200,7 @@ class Words:
         return False
 
     def _listed(self, words: list[str]) -> np.ndarray:
-        return np.fromiter(map(self.table.number, words), np.int32, len(words))
+        return np.fromiter(map(self.table.numbers.__getitem__, words), np.int32, len(words))
 
     @cached_property
     def ends(self) -> frozenset[str]:

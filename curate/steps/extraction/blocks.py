@@ -121,6 +121,10 @@ class _Reader:
                     start(tag, attributes)
                 elif kind == _CLOSE:
                     close(tag)
+                elif kind == _LINK:
+                    step = -1 if tag == "/a" else 1
+                    self.in_link += step
+                    self.links += step > 0
                 else:
                     self._inside(kind, tag, attributes)
             if text and (self.parts or not text.isspace()):
@@ -134,13 +138,9 @@ class _Reader:
         return self.page
 
     def _inside(self, kind: int, tag: str, attributes: str) -> None:
-        """A tag that does not end a block by itself."""
-        step = -1 if tag[0] == "/" else 1
-        if kind == _LINK:
-            self.in_link += step
-            self.links += step > 0
-        elif kind == _EMPHASIS:
-            self.in_emphasis += step
+        """A tag that does not end a block by itself, and is no link."""
+        if kind == _EMPHASIS:
+            self.in_emphasis += -1 if tag[0] == "/" else 1
         elif kind == _LINE:
             self._line_break(tag)
         elif kind == _CELL:

@@ -7,6 +7,7 @@ logarithms, everything relative to the page is a share between 0 and 1.
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import cache
 from itertools import compress, repeat
 
 import numpy as np
@@ -56,8 +57,16 @@ def _packed(*classes: Callable[[str], bool]) -> np.ndarray:
     return table
 
 
-_MARKS = _packed(frozenset(".!?…。！？।؟۔").__contains__, frozenset(",;:،、，；：").__contains__, str.isdigit)
-_FORMS = _packed(str.isupper, str.isspace, frozenset("|•·›»/").__contains__)
+@cache
+def _marks() -> np.ndarray:
+    """Stops, commas and the like, digits."""
+    return _packed(frozenset(".!?…。！？।؟۔").__contains__, frozenset(",;:،、，；：").__contains__, str.isdigit)
+
+
+@cache
+def _forms() -> np.ndarray:
+    """Capitals, white space, bars."""
+    return _packed(str.isupper, str.isspace, frozenset("|•·›»/").__contains__)
 
 
 def _counts(table: np.ndarray, codes: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -93,8 +102,9 @@ class NameWeights:
             self.known.clear()
         known, found = self.known, {}
         for element in elements:
-            total = self.weights.get(f"<{element[0]}>", 0.0)
-            for value in named_values(element[1]):
+            tag, attributes = element
+            total = self.weights.get(f"<{tag}>", 0.0)
+            for value in named_values(attributes) if attributes else ():
                 weight = known.get(value)
                 total += self._learnt(value) if weight is None else weight
             found[element] = total
@@ -136,13 +146,15 @@ def _text_columns(page: Page, words: Mapping[str, float]) -> np.ndarray:
     codes = np.minimum(codes, 0xFFFF)
     ends = np.cumsum(size).astype(np.int64)
     starts = ends - size.astype(np.int64)
-    stops, commas, digits = _counts(_MARKS, codes, starts)
-    capitals, spaces, bars = _counts(_FORMS, codes, starts)
-    last = _MARKS[codes[ends - 1]].astype(np.int64)
+    marks = _marks()
+    stops, commas, digits = _counts(marks, codes, starts)
+    capitals, spaces, bars = _counts(_forms(), codes, starts)
+    last = marks[codes[ends - 1]].astype(np.int64)
     count = spaces + 1
     linked, links, emphasis = np.array((page.linked, page.links, page.emphasis), dtype=np.float64)
     seen = Counter(texts)
-    opening = [sum(map(words.get, opening_words(text), repeat(0.0))) for text in texts]
+    weigh = words.get
+    opening = [sum([weigh(word, 0.0) for word in opening_words(text)]) for text in texts]
     return np.array((
         np.log1p(size), np.log1p(count), np.minimum(linked / size, 1), np.log1p(links), np.minimum(emphasis / size, 1),
         np.minimum(size / count, 30), digits / size, capitals / size, np.log1p(stops), np.log1p(commas),
@@ -162,11 +174,11 @@ def _path_columns(page: Page, at: np.ndarray, parent: np.ndarray, names: NameWei
     holds = [first < end for first, end in zip(page.first, page.end, strict=True)]
     weights = names.of(set(compress(elements, holds)))
     own = [weights[element] if full else 0.0 for element, full in zip(elements, holds, strict=True)]
-    path, depth, places = [0.0], [0], [0]
+    path, depth, places, place_of = [0.0], [0], [0], _PLACE.get
     for weight, above, tag in zip(own, [-1, *page.parent[1:]], page.tag, strict=True):
         path.append(path[above + 1] + weight)
         depth.append(depth[above + 1] + 1)
-        places.append(places[above + 1] | _PLACE.get(tag, 0))
+        places.append(places[above + 1] | place_of(tag, 0))
     one = np.array(own)
     two = one[parent]
     two[0] = 0.0

@@ -1,4 +1,4 @@
-"""Decoded HTML in, the reason out why parsing it would hang or crash; linear in the page.
+"""HTML in UTF-8 in, the reason out why parsing it would hang or crash; linear in the page.
 
 HTML5 tree builders search the stack of open elements at every tag, so time grows with
 tags x depth, merge attributes pairwise, and free or copy trees by recursion. The shapes
@@ -86,9 +86,8 @@ def scan(source: bytes) -> Tags:
     return Tags(position[:-1][tag], np.diff(position)[tag], closing[tag], key[tag])
 
 
-def oversize(html: str, max_depth: int, max_tags: int) -> Oversize | None:
-    """The first broken limit: `too_many_tags`, `too_many_attributes` or `too_deep`, with its value."""
-    source = html.encode("utf-8", "replace")
+def oversize(source: bytes, max_depth: int, max_tags: int) -> Oversize | None:
+    """The first broken limit of a page in UTF-8: `too_many_tags`, `too_many_attributes` or `too_deep`, with its value."""
     opened = source.count(b"<")
     if opened > max_tags:
         return Oversize("too_many_tags", opened, max_tags)
@@ -97,7 +96,7 @@ def oversize(html: str, max_depth: int, max_tags: int) -> Oversize | None:
     if attributes > MAX_ATTRIBUTES:
         return Oversize("too_many_attributes", attributes, MAX_ATTRIBUTES)
     allowed = min(max_depth, max(100, MAX_STEPS // max(len(tags.key), 1)))
-    deepest = depth(html, tags, allowed)
+    deepest = depth(source, tags, allowed)
     return Oversize("too_deep", deepest, allowed) if deepest > allowed else None
 
 
@@ -112,14 +111,14 @@ def most_attributes(source: bytes, tags: Tags) -> int:
     return most
 
 
-def depth(html: str, tags: Tags, enough: int) -> int:
+def depth(source: bytes, tags: Tags, enough: int) -> int:
     """How deep elements nest, leaving out those that HTML closes by itself.
 
     Cheap where a bound shows that it is below `enough` (most pages), else each tag is
     matched with its own opening. Unclosed formatting elements count, as parsers reopen them.
     """
     bound = _bound(tags)
-    return bound if bound <= enough else _matched(_TAG.findall(_OPAQUE.sub(" ", html)))
+    return bound if bound <= enough else _matched(_TAG.findall(_OPAQUE.sub(" ", source.decode())))
 
 
 def _bound(tags: Tags) -> int:

@@ -61,11 +61,12 @@ def summary(receipt: Receipt) -> str:
 
 
 def warnings(receipt: Receipt) -> list[str]:
-    """What a user should know though the run is done: places of damage."""
+    """What a user should know though the run is done: alarms, what steps warn of, and places of damage."""
     shown = [f"damage: {damage.file} at {damage.offset}: {damage.what}" for damage in receipt.damage[:10]]
     more = len(receipt.damage) - len(shown)
     alarms = [
         f"over-deletion? {row['step']} dropped {row['dropped']:,} of {row['in']:,} documents of {row['by']} {row['group']}"
         for row in receipt.report.get("alarms", [])
     ]
-    return alarms[:10] + shown + ([f"damage: {more:,} more places, in the receipt"] if more > 0 else [])
+    told = [f"{step}: {warning}" for step, part in receipt.report.items() if isinstance(part, dict) for warning in part.get("warnings", [])]
+    return alarms[:10] + told[:10] + shown + ([f"damage: {more:,} more places, in the receipt"] if more > 0 else [])

@@ -9,6 +9,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from curate.config import Located, Model, UsageError, anchored, explain, line_of, read_yaml, suggestion
 from curate.executors import Executor, LocalExecutor
+from curate.judges.budget import Budget
+from curate.judges.endpoint import Endpoint
 from curate.stages.given import From
 from curate.stages.ingest import Ingest
 from curate.stages.mix import Mix
@@ -21,6 +23,8 @@ RESERVED = ("root", "workers", "limit", "update", "trust_code", "on_progress")
 
 Stage = Web | Ingest | Refine | Mix
 KINDS = ("web", "ingest", "refine", "mix")
+ASKING = ("generate", "judge")
+"""Kinds of stages that call models."""
 
 
 class StageBlock(Model):
@@ -60,6 +64,8 @@ class Recipe(Model):
     description: str = Field("", description="What comes out, in a sentence.")
     params: dict[str, object] = Field({}, description="Named values and their defaults; `${name}` uses one, `--set name=value` sets it.")
     executor: Executor = Field(LocalExecutor(), description="Where the work runs; never part of the identity.")
+    endpoints: dict[str, Endpoint] = Field({}, description="Where models answer, by the name that stages use; never part of the identity.")
+    budget: Budget | None = Field(None, description="Limits of money, calls and tokens of a whole run; it stops there and can be resumed.")
     stages: list[StageBlock] = Field(min_length=1, description="What is done, in this order.")
 
     @model_validator(mode="after")

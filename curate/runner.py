@@ -16,7 +16,7 @@ from curate.executors import Progress
 from curate.hashes import HashCache
 from curate.mirror import Mirror, RemoteArtifact, url_of
 from curate.planning import Planned, plan, versions
-from curate.recipe import Loaded, load
+from curate.recipe import ASKING, Loaded, load
 from curate.stages.given import Given
 
 _FOLDERS = ("data", "extra", "ledger", "dropped", "pairs", "verdicts")
@@ -96,7 +96,9 @@ def _run_stage(stage: Planned, limit: int | None, workers: int | None, on_progre
             return
         state = StateFile(stage.directory / "progress.json", on_progress or (lambda progress: None))
         given = {need.name: Given(need.name, Artifact(need.directory), need.split) for need in stage.needs}
-        made = make(stage.stage, given or stage.files, stage.directory, limit, stage.loaded.recipe.executor, workers, state)
+        recipe = stage.loaded.recipe
+        models = {"endpoints": recipe.endpoints, "budget": recipe.budget} if stage.kind in ASKING else {}
+        made = make(stage.stage, given or stage.files, stage.directory, limit, recipe.executor, workers, state, **models)
         broken = made.counts.broken_law()
         if broken:
             raise RuntimeError(f"{stage.directory}: the account does not add up: {broken}")

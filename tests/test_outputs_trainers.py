@@ -1,11 +1,8 @@
 """Outputs in the hands of those who read them: TRL's own dataset preparation, datasets and chat templates, LLaMA-Factory's rules."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
-
-os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
 
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +17,13 @@ import datasets
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
+
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
 
 CHATML = (
     "{% if tools %}<|im_start|>tools\n{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}<|im_end|>\n{% endif %}"

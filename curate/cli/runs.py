@@ -40,12 +40,14 @@ def run(
         raise StoppedError("interrupted; what is finished is kept") from None
     finally:
         progress.close()
-    for warning in warnings(artifact.receipt):
-        say(f"warning: {warning}")
+    ancestors = artifact.ancestors()
+    for one in (*ancestors, artifact):
+        for warning in warnings(one.receipt):
+            say(f"warning: {warning}")
     if as_json:
         print(artifact.receipt.model_dump_json(by_alias=True))
         return
-    for ancestor in artifact.ancestors():
+    for ancestor in ancestors:
         print(f"{ancestor.receipt.recipe}/{ancestor.path.name}: {summary(ancestor.receipt)}")
     print(table(artifact.receipt))
     print(getattr(artifact, "url", artifact.path))

@@ -1,13 +1,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test schemas clean
+.PHONY: run test test-hub rlaif schemas clean
 
 run: .venv/.installed  ## run the main job on the bundled sample
 	$(BIN)/curate run pipelines/fineweb_like.yaml
 
 test: .venv/.installed-test  ## run all tests
 	$(BIN)/python -m pytest tests -n 2 --dist loadfile -q
+
+test-hub: .venv/.installed-test  ## push to, and read from, the real Hub with HF_TOKEN
+	CURATE_TEST_HUB=1 $(BIN)/python -m pytest tests/test_push_real.py -q
+
+rlaif: .venv/.installed  ## label preferences by a simulated judge, which shows the way and judges nothing
+	$(BIN)/python tests/judge_simulated.py pipelines/rlaif.yaml
 
 schemas: .venv/.installed
 	$(BIN)/curate schema

@@ -54,7 +54,7 @@ def marked(value: object, key: str = "") -> object:
 
 
 def copies(template: str) -> Iterator[str]:
-    """The row's copies, without end; a row without words enough is its own number."""
+    """The row's copies, without end; those of a row with fewer than four words in a row are all equal."""
     head, there, tail = template.rpartition(MARK)
     number = 0
     while True:
@@ -66,22 +66,27 @@ def copies(template: str) -> Iterator[str]:
         number += 1
 
 
-def lines(path: Path, rows: int) -> Iterator[str]:
-    """So many copies of the rows of a file, each row's in turn."""
+def templates(path: Path) -> list[str]:
+    """The rows of a file as JSON, marked."""
     with gzip.open(path) as file:
-        templates = [orjson.dumps(marked(orjson.loads(line))).decode() for line in file]
-    every = [copies(template) for template in templates]
+        return [orjson.dumps(marked(orjson.loads(line))).decode() for line in file]
+
+
+def lines(there: list[str], rows: int) -> Iterator[str]:
+    """So many copies of some rows, each row's in turn."""
+    every = [copies(template) for template in there]
     return islice((next(one) for _ in iter(int, 1) for one in every), rows)
 
 
 def make(data: Path, folder: Path, rows: int) -> dict[str, int]:
     """Write about `rows` rows below `folder`, a folder of files for each source; the rows of each."""
-    there = {given.name: sum(1 for _ in gzip.open(data / given.path)) for given in SOURCES}
-    wanted = {name: count * rows // sum(there.values()) for name, count in there.items()}
-    for given in SOURCES:
-        made = lines(data / given.path, wanted[given.name])
-        (folder / given.name).mkdir(parents=True)
-        for number in range(0, wanted[given.name], FILE_ROWS):
-            with (folder / given.name / f"{number // FILE_ROWS:03d}.jsonl").open("w", encoding="utf-8") as file:
+    there = {given.name: templates(data / given.path) for given in SOURCES}
+    whole = sum(map(len, there.values()))
+    wanted = {name: len(some) * rows // whole for name, some in there.items()}
+    for name, count in wanted.items():
+        made = lines(there[name], count)
+        (folder / name).mkdir(parents=True)
+        for number in range(0, count, FILE_ROWS):
+            with (folder / name / f"{number // FILE_ROWS:03d}.jsonl").open("w", encoding="utf-8") as file:
                 file.writelines(line + "\n" for line in islice(made, FILE_ROWS))
     return wanted

@@ -24,6 +24,7 @@ from curate.recipe import Loaded, Stage, StageBlock, load
 from curate.stages.given import From
 from curate.steps.sources.files import InputFile
 from curate.steps.sources.inputs import list_files
+from curate.steps.sources.opt_outs import State, base_of, state_of, successor_of
 
 LIBRARIES = (
     "datatrove", "trafilatura", "resiliparse", "selectolax", "lxml", "fasttext-numpy2-wheel", "py3langid",
@@ -41,6 +42,8 @@ class Need(NamedTuple):
     directory: Path
     split: str
     fingerprint: str
+    base: str
+    """Its fingerprint where nothing is left out."""
 
 
 class Planned(NamedTuple):
@@ -54,6 +57,8 @@ class Planned(NamedTuple):
     needs: list[Need]
     fingerprint: str
     directory: Path
+    base: str
+    """Its fingerprint where nothing is left out."""
 
     @property
     def done(self) -> bool:
@@ -68,6 +73,7 @@ class _Planner(NamedTuple):
     update: bool
     before: Callable[[str], None]
     hashes: HashCache
+    left_out: State
     planned: list[Planned]
 
 
@@ -90,7 +96,7 @@ def plan(
     Reads the inputs' content hashes, writes nothing but caches; `before` is called with a
     recipe's name before its lock is read.
     """
-    planner = _Planner(root, limit, update, before, HashCache(root / ".hashes.json"), [])
+    planner = _Planner(root, limit, update, before, HashCache(root / ".hashes.json"), state_of(root), [])
     own = _plan_recipe(loaded, planner, ())
     planner.hashes.save()
     return [stage for stage in planner.planned if stage not in own] + own
@@ -107,9 +113,10 @@ def _plan_recipe(loaded: Loaded, planner: _Planner, chain: tuple[Path, ...]) -> 
     for number, block in enumerate(loaded.recipe.stages):
         needs = [_need(name, wanted, own, loaded, planner, (*chain, path)) for name, wanted in block.inputs.items()]
         files = [] if needs else locked_files(block, home, planner.root, planner.update)
-        fingerprint = identity(block.stage, block.kind, files, needs, planner.limit, planner.hashes)
+        base = identity(block.stage, block.kind, files, needs, planner.limit, planner.hashes)
+        fingerprint = planner.left_out.identity(base)
         directory = home / f"{number:02d}-{block.kind}-{fingerprint[:8]}"
-        own.append(Planned(loaded, number, block.kind, block.stage, files, needs, fingerprint, directory))
+        own.append(Planned(loaded, number, block.kind, block.stage, files, needs, fingerprint, directory, base))
     known = {stage.directory for stage in planner.planned}
     planner.planned.extend(stage for stage in own if stage.directory not in known)
     return own
@@ -117,14 +124,15 @@ def _plan_recipe(loaded: Loaded, planner: _Planner, chain: tuple[Path, ...]) -> 
 
 def _need(name: str, wanted: From, own: list[Planned], loaded: Loaded, planner: _Planner, chain: tuple[Path, ...]) -> Need:
     if wanted.artifact is not None:
-        directory = Path(wanted.artifact)
-        return Need(name, directory, wanted.split, read_receipt(directory).fingerprint)
+        directory = successor_of(Path(wanted.artifact), planner.root)
+        receipt = read_receipt(directory)
+        return Need(name, directory, wanted.split, receipt.fingerprint, base_of(receipt))
     if wanted.recipe is not None:
         other = load(wanted.recipe, wanted.set, loaded.trust_code)
         own = _plan_recipe(other, planner, chain)
         loaded = other
     found = own[-1] if wanted.stage is None else own[place_of(wanted.stage, loaded, len(own))]
-    return Need(name, found.directory, wanted.split, found.fingerprint)
+    return Need(name, found.directory, wanted.split, found.fingerprint, found.base)
 
 
 def place_of(wanted: str, loaded: Loaded, among: int) -> int:
@@ -143,6 +151,8 @@ def identity(stage: Stage, kind: str, files: list[InputFile], needs: list[Need],
     if files:
         for place in ("paths", "network", "cc_base", "max_damage"):
             settings["source"].pop(place)
+        if not settings["source"]["opt_out"]:
+            settings["source"].pop("opt_out")
     if "alarm" in settings:
         settings["alarm"].pop("action")  # like max_damage it decides whether to go on, not what is made
     parts = {
@@ -150,7 +160,7 @@ def identity(stage: Stage, kind: str, files: list[InputFile], needs: list[Need],
         "version": stage.version,
         "settings": settings,
         "steps": [[step.name, step.version, sorted(hashes.sha256(path) for path in step.reads())] for step in stage.steps],
-        "inputs": [[need.name, need.split, need.fingerprint] for need in needs] or [[file.label, file.fingerprint] for file in files],
+        "inputs": [[need.name, need.split, need.base] for need in needs] or [[file.label, file.fingerprint] for file in files],
         "limit": limit,
         "versions": versions(),
     }

@@ -7,13 +7,17 @@ from typing import NamedTuple
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from curate.card.words import CardWords
 from curate.config import Located, Model, UsageError, anchored, explain, line_of, read_yaml, suggestion
 from curate.executors import Executor, LocalExecutor
 from curate.judges.budget import Budget
 from curate.judges.endpoint import Endpoint
+from curate.stages.generate import Generate
 from curate.stages.given import From
 from curate.stages.ingest import Ingest
+from curate.stages.judge import Judge
 from curate.stages.mix import Mix
+from curate.stages.publish import Publish
 from curate.stages.refine import Refine
 from curate.stages.web import Web
 
@@ -21,8 +25,8 @@ _PARAMETER = re.compile(r"\$\{([^}]*)\}")
 RESERVED = ("root", "workers", "limit", "update", "trust_code", "on_progress")
 
 
-Stage = Web | Ingest | Refine | Mix
-KINDS = ("web", "ingest", "refine", "mix")
+Stage = Web | Ingest | Refine | Generate | Judge | Mix | Publish
+KINDS = ("web", "ingest", "refine", "generate", "judge", "mix", "publish")
 ASKING = ("generate", "judge")
 """Kinds of stages that call models."""
 
@@ -35,7 +39,10 @@ class StageBlock(Model):
     ingest: Ingest | None = Field(None, description="Read instruction and preference datasets, in the dialect that they are written in.")
 
     refine: Refine | None = Field(None, description="Filter, scrub and deduplicate rows of an artifact.")
+    generate: Generate | None = Field(None, discriminator="use", description="Have models answer prompts, write from documents, or criticise and revise.")
+    judge: Judge | None = Field(None, discriminator="use", description="Have judges compare, rate or rank answers, or rate documents.")
     mix: Mix | None = Field(None, description="Make training sets of artifacts: pairs, weights, splits, each in a trainer's format.")
+    publish: Publish | None = Field(None, description="Push an artifact with its card and provenance to the Hub or an object store.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "StageBlock":
@@ -63,6 +70,7 @@ class Recipe(Model):
     name: str = Field("", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$|^$", description="Directory below the root; by default the file's name.")
     description: str = Field("", description="What comes out, in a sentence.")
     params: dict[str, object] = Field({}, description="Named values and their defaults; `${name}` uses one, `--set name=value` sets it.")
+    card: CardWords = Field(CardWords(), description="What only you can say of the dataset; never part of the identity.")
     executor: Executor = Field(LocalExecutor(), description="Where the work runs; never part of the identity.")
     endpoints: dict[str, Endpoint] = Field({}, description="Where models answer, by the name that stages use; never part of the identity.")
     budget: Budget | None = Field(None, description="Limits of money, calls and tokens of a whole run; it stops there and can be resumed.")

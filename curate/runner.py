@@ -2,6 +2,8 @@
 
 import fcntl
 import importlib
+import json
+import shlex
 import os
 import subprocess
 import time
@@ -11,13 +13,17 @@ from importlib import metadata
 from pathlib import Path
 
 from curate.artifact import Artifact, ParentAccount, Receipt, file_accounts, read_receipt, write_json, write_receipt
+from curate.card.words import Told, note
 from curate.config import StoppedError, UsageError
 from curate.executors import Progress
 from curate.hashes import HashCache
+from curate.hub.inherit import inherit
 from curate.mirror import Mirror, RemoteArtifact, url_of
 from curate.planning import Planned, plan, versions
-from curate.recipe import ASKING, Loaded, load
+from curate.recipe import ASKING, Loaded, Stage, load
 from curate.stages.given import Given
+from curate.steps.sources import Source
+from curate.steps.sources.opt_outs import state_of
 
 _FOLDERS = ("data", "extra", "ledger", "dropped", "pairs", "verdicts")
 
@@ -63,6 +69,7 @@ def _run(
     """Run every stage that is not done; `fetch` first brings one that is done elsewhere."""
     planned = plan(loaded, root, limit, update, before)
     for stage in planned:
+        _note_words(stage)
         fetch(stage.directory)
         if not stage.done:
             _run_stage(stage, limit, workers, on_progress)
@@ -97,8 +104,10 @@ def _run_stage(stage: Planned, limit: int | None, workers: int | None, on_progre
         state = StateFile(stage.directory / "progress.json", on_progress or (lambda progress: None))
         given = {need.name: Given(need.name, Artifact(need.directory), need.split) for need in stage.needs}
         recipe = stage.loaded.recipe
-        models = {"endpoints": recipe.endpoints, "budget": recipe.budget} if stage.kind in ASKING else {}
-        made = make(stage.stage, given or stage.files, stage.directory, limit, recipe.executor, workers, state, **models)
+        asking = {"endpoints": recipe.endpoints, "budget": recipe.budget, "run": stage.fingerprint} if stage.kind in ASKING else {}
+        left_out = state_of(stage.directory.parent.parent)
+        made = make(_without(stage.stage, left_out.opt_outs.lines), given or stage.files, stage.directory, limit, recipe.executor, workers, state, **asking)
+        inherit(stage.files, stage.directory)
         broken = made.counts.broken_law()
         if broken:
             raise RuntimeError(f"{stage.directory}: the account does not add up: {broken}")
@@ -112,10 +121,22 @@ def _run_stage(stage: Planned, limit: int | None, workers: int | None, on_progre
             models=_models(stage),
             versions={"curate": metadata.version("curate"), **versions()},
             git=git_state(),
-            **{**made._asdict(), "timings": {**made.timings, "total": time.monotonic() - started}},
+            cost={name: bill["cost"] for name, bill in made.report.get("bill", {}).items()},
+            **{
+                **made._asdict(),
+                "report": {**made.report, **left_out.account(stage.base)},
+                "timings": {**made.timings, "total": time.monotonic() - started},
+            },
         )
         write_receipt(stage.directory, receipt)
         _sweep(stage.directory)
+
+
+def _without(stage: Stage, left_out: list[str]) -> Stage:
+    """The stage that leaves out at its source what the root's list names."""
+    if not left_out or not isinstance(getattr(stage, "source", None), Source):
+        return stage
+    return stage.model_copy(update={"source": stage.source.model_copy(update={"opt_out": (*stage.source.opt_out, *left_out)})})
 
 
 def _parent(name: str, directory: Path, child: Path) -> ParentAccount:
@@ -149,7 +170,7 @@ def portable(value: object, base: Path) -> object:
 
 
 def _models(stage: Planned) -> dict[str, str]:
-    hashes = HashCache(None)
+    hashes = HashCache(stage.directory.parents[1] / ".hashes.json")  # as planning left it: they need not be read again
     return {path.name: hashes.sha256(path) for step in stage.stage.steps for path in step.reads()}
 
 
@@ -170,6 +191,15 @@ def locked(directory: Path) -> Iterator[None]:
         except BlockingIOError:
             raise StoppedError(f"{directory}: another `curate run` is at work here; wait for it, or stop it") from None
         yield
+
+
+def _note_words(stage: Planned) -> None:
+    """What the recipe tells its cards, and the command that makes it again; no part of any identity."""
+    home, loaded = stage.directory.parent, stage.loaded
+    sets = [f"--set={name}={json.dumps(value)}" for name, value in loaded.params.items() if value != loaded.recipe.params.get(name)]
+    home.mkdir(parents=True, exist_ok=True)
+    command = shlex.join(["curate", "run", loaded.path.name, *sets])
+    note(home, Told(description=loaded.recipe.description, command=command, words=loaded.recipe.card))
 
 
 def _note_latest(home: Path, planned: list[Planned]) -> None:

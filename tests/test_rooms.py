@@ -18,7 +18,7 @@ FLOORS = (
     {"stages"},
     {"recipe"},
     {"planning", "mirror"},
-    {"runner", "convert"},
+    {"runner", "convert", "estimates"},
     {"why", "show", "schema", "progress", "agree", "report", "whatif", "remove", "view"},
     {"cli"},
 )
@@ -82,3 +82,11 @@ def test_help_imports_nothing_heavy() -> None:
     probe += "print([m for m in ('pyarrow','polars','numpy','spacy','trafilatura','datatrove','fasttext','pydantic') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert out.stdout.rstrip().endswith("[]"), out.stdout
+
+
+def test_a_web_recipe_loads_no_library_that_only_other_stages_need() -> None:
+    probe = "import sys\nfrom curate.recipe import load\nimport curate.runner, curate.stages.web_run, curate.stages.web_rank\n"
+    probe += f"load({str(ROOT / 'pipelines' / 'fineweb_like.yaml')!r})\n"
+    probe += "print([m for m in ('polars','jinja2','tokenizers','fsspec','tldextract','requests','httpx','pandas','spacy') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]", out.stdout

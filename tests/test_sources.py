@@ -1,7 +1,6 @@
 """What a source names: files in a fixed order, cut into ranks, every id the same on every machine."""
 
 import gzip
-import json
 import os
 from pathlib import Path
 

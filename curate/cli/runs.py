@@ -65,6 +65,7 @@ def plan(
     """Show what would run, and what is done already."""
     from curate.funnel import size
     from curate.recipe import load
+    from curate.estimates import estimates, told
     from curate.mirror import Mirror, url_of
     from curate.planning import plan as make_plan
 
@@ -72,17 +73,22 @@ def plan(
     mirror = Mirror(url) if url else None
     loaded = load(recipe, params(sets))
     planned = make_plan(loaded, mirror.root, limit, update, mirror.fetch_lock) if mirror else make_plan(loaded, root, limit, update)
+    asked = estimates(planned, limit)
     done = {stage.directory for stage in planned if (mirror.done(stage.directory) if mirror else stage.done)}
     if as_json:
         keys = ("number", "kind", "fingerprint", "directory")
-        told = [{**{key: _plain(getattr(stage, key)) for key in keys}, "done": stage.directory in done} for stage in planned]
-        print(json.dumps(told))
+        shown = [{**{key: _plain(getattr(stage, key)) for key in keys}, "done": stage.directory in done} for stage in planned]
+        for place, estimate in asked.items():
+            shown[place]["estimate"] = estimate and estimate._asdict()
+        print(json.dumps(shown))
         return
-    for stage in planned:
+    for place, stage in enumerate(planned):
         total = size(sum(file.size or 0 for file in stage.files))
         reads = ", ".join(need.directory.name for need in stage.needs) or f"{len(stage.files):,} files, {total}"
         print(f"{stage.loaded.recipe.name} {stage.number:02d} {stage.kind}: {reads}: {'done' if stage.directory in done else 'to do'}")
         print(f"   {' -> '.join(step.name for step in stage.stage.steps)}")
+        if place in asked:
+            print(f"   {told(asked[place])}")
     print(planned[-1].directory)
 
 

@@ -9,8 +9,6 @@ import socket
 from pathlib import Path
 from typing import NamedTuple
 
-import fsspec
-
 RUNNING, DONE = "running", "done"
 HALT = "halt.json"
 
@@ -30,6 +28,8 @@ class Board:
     """Notes by rank. Reading asks only for the files that changed since."""
 
     def __init__(self, url: str) -> None:
+        import fsspec
+
         self.system, self.path = fsspec.core.url_to_fs(url)
         self.notes: dict[str, Note] = {}
         self.marks: dict[str, object] = {}

@@ -10,7 +10,6 @@ import os
 import selectors
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -7,8 +7,6 @@ written, which is last; on this machine it appears by a rename.
 import shutil
 from pathlib import Path
 
-import fsspec
-
 from curate.config import UsageError
 
 _MARK = ".there"
@@ -18,6 +16,8 @@ class Travel:
     """Copies below `url` what lies below a local directory, under the same relative names."""
 
     def __init__(self, url: str) -> None:
+        import fsspec
+
         try:
             self.system, self.path = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import orjson
 
-from curate.config import StoppedError, UsageError
+from curate.config import StoppedError
 from curate.judges.budget import Purse, Spent, used
 from curate.judges.calls import Call
 from curate.judges.endpoint import refused

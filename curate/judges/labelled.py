@@ -78,11 +78,11 @@ def labelled(path: Path, method: Method = "logits") -> Labelled:
     """Read an artifact's directory, or a Parquet or JSONL file. Raises UsageError where it holds no labelled pairs."""
     if path.is_dir():
         return _checked(_artifact(path, method), path)
-    rows = _file(path)
+    rows = file_rows(path)
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise UsageError(f"{path}: no rows; give labelled pairs, one JSON object a line")
     recorded = rows[0].keys() >= VERDICT
-    found = _verdict_labels(_table(rows, path), [], method) if recorded else _row_labels(rows, str(path))
+    found = _verdict_labels(_table(rows, path), rows, method) if recorded else _row_labels(rows, str(path))
     return _checked(found._replace(name=path.name, sha256=sha256_of(path)), path)
 
 
@@ -100,7 +100,7 @@ def _checked(found: Labelled, path: Path) -> Labelled:
     return found
 
 
-def _file(path: Path) -> list[Row]:
+def file_rows(path: Path) -> list[Row]:
     """The rows of a Parquet or JSONL file, which may be compressed."""
     if not path.exists():
         raise UsageError(f"{path}: no such file or artifact; give an artifact's directory, a Parquet or a JSONL file")
@@ -153,6 +153,16 @@ def _said(verdicts: pl.DataFrame, prompts: dict[str, str], texts: dict[str, Text
         if one.key != other.key:
             labels.append(Label(prompts.get(row, row), one, other, probability, soft=True, given=True))
     return labels
+
+
+def pair_key(prompt: list[dict], one: str, other: str) -> tuple[str, str, str]:
+    """The key of a pair by its prompt's turns and the texts of its answers, as `Label.key` has it."""
+    return Label(_prompt(prompt), _text(one), _text(other), 0.5, False, True).key
+
+
+def text_key(text: str) -> str:
+    """The key of an answer, as `Text.key` has it."""
+    return _text(text).key
 
 
 def _ids(row: Row) -> Iterator[tuple[str, Text]]:

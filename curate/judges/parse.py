@@ -226,5 +226,6 @@ def _once(pairs: list[tuple[str, object]]) -> dict:
 
 
 def _rationale(reply: dict) -> str | None:
+    """Halves of surrogate pairs, which JSON can spell, become question marks: no file could hold them."""
     said = reply.get("rationale")
-    return said if isinstance(said, str) and said else None
+    return said.encode("utf-8", "replace").decode() if isinstance(said, str) and said else None

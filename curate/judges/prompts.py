@@ -7,15 +7,15 @@ data are only braces. The fence's mark is derived from the data and occurs nowhe
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SerializationInfo, ValidationError, ValidationInfo
 
-from curate.config import Model, UsageError, suggestion
+from curate.config import Model, UsageError, anchor, suggestion
 from curate.judges.calls import Message
 
 FOLDER = Path(__file__).parent / "prompts"
@@ -93,6 +93,52 @@ def _fenced(name: str, item: str | Sequence[str], mark: str) -> str:
     return "\n\n".join(_fenced(f"{name}_{number}", text, mark) for number, text in enumerate(item, start=1))
 
 
+def _placed(value: object, info: ValidationInfo) -> object:
+    """A user's own file is sought from the recipe's folder; a shipped one is a bare name."""
+    if not isinstance(value, str) or Path(value).suffix not in (".md", ".yaml"):
+        return value
+    return anchor(value, (info.context or {}).get("base", Path.cwd()))
+
+
+def _told(name: str, info: SerializationInfo) -> str:
+    """Where an identity is wanted, the content of a user's file; a shipped one enters it among the files that are read."""
+    content_hash = (info.context or {}).get("content_hash")
+    return content_hash(name) if content_hash and "/" in name else name
+
+
+def _known_prompt(name: str) -> str:
+    load_prompt(prompt_path(name))
+    return name
+
+
+def _known_constitution(name: str) -> str:
+    load_constitution(constitution_path(name))
+    return name
+
+
+def _as_value_error(check: Callable[[str], str]) -> Callable[[str], str]:
+    """Recipes name a bad file with its line, as any other mistake."""
+
+    def checked(name: str) -> str:
+        try:
+            return check(name)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+
+    return checked
+
+
+PromptFile = Annotated[str, BeforeValidator(_placed), AfterValidator(_as_value_error(_known_prompt)), PlainSerializer(_told)]
+"""Name of a shipped prompt, or path of a user's own `.md`."""
+ConstitutionFile = Annotated[str, BeforeValidator(_placed), AfterValidator(_as_value_error(_known_constitution)), PlainSerializer(_told)]
+"""Name of a shipped list of principles, or path of a user's own `.yaml`."""
+
+
+def constitution_path(name: str) -> Path:
+    """The file of shipped principles (`constitution.pt`) or of a user's own (a path to a .yaml file)."""
+    return Path(name) if name.endswith(".yaml") else FOLDER / f"{name}.yaml"
+
+
 def prompt_path(name: str) -> Path:
     """The file of a shipped prompt (`pairwise.en`) or of a user's own (a path to a .md file); UsageError where there is none."""
     path = Path(name) if name.endswith(".md") else FOLDER / f"{name}.md"
@@ -102,9 +148,13 @@ def prompt_path(name: str) -> Path:
     return path
 
 
-@lru_cache(maxsize=64)
 def load_prompt(path: Path) -> Prompt:
     """A prompt's file, checked; UsageError where it is no UTF-8 or has no front matter."""
+    return _load_prompt(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _load_prompt(path: Path, changed: int) -> Prompt:
     raw = path.read_bytes()
     try:
         parts = _FRONT.fullmatch(raw.decode("utf-8").replace("\r\n", "\n"))
@@ -131,6 +181,11 @@ class Principle(Model):
 
 def load_constitution(path: Path) -> list[Principle]:
     """The principles of a YAML list of `{name, text}`; UsageError where it is not one."""
+    return list(_load_constitution(path, path.stat().st_mtime_ns if path.exists() else 0))
+
+
+@lru_cache(maxsize=64)
+def _load_constitution(path: Path, changed: int) -> tuple[Principle, ...]:
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
         principles = [Principle.model_validate(entry) for entry in entries]
@@ -140,4 +195,4 @@ def load_constitution(path: Path) -> list[Principle]:
         raise UsageError(f"{path}: no constitution; give a YAML list of `name:` and `text:`") from None
     if not principles or len({principle.name for principle in principles}) < len(principles):
         raise UsageError(f"{path}: a constitution needs principles, each with a name of its own")
-    return principles
+    return tuple(principles)

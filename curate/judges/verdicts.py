@@ -17,10 +17,12 @@ SCHEMA = pa.schema(
         pa.field("draw", pa.int32()),
         pa.field("a", pa.string()),
         pa.field("b", pa.string()),
-        pa.field("label", pa.string()),
+        pa.field("label", pa.string()),  # null where the verdict is a number
+        pa.field("failed", pa.string()),  # why there was no reply at all; its label is unreadable
         pa.field("logit", pa.float64()),  # log-odds that the answer shown first is the better one
         pa.field("missing_mass", pa.float64()),
-        pa.field("value", pa.float64()),
+        pa.field("value", pa.float64()),  # a rating, a place in a ranking, or 1 for a true reply and 0 for a false one
+        pa.field("principle", pa.string()),  # name of the drawn principle
         pa.field("rationale", pa.string()),
         pa.field("reply", pa.string()),
         pa.field("model", pa.string()),

@@ -5,17 +5,17 @@ TRL, Unsloth and axolotl take these columns as they are: no template, mask or se
 
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import Field
 
 from curate.config import FilePath, UsageError
-from curate.contract import Tokenizer, load_tokenizer, template_problem
-from curate.contract.columns import Stops
-from curate.contract.tokenised import tokenised
 from curate.formats import Fields, Refused, Row
 from curate.outputs.output import Output
+
+if TYPE_CHECKING:
+    from curate.contract import Tokenizer
 
 
 class Tokenised(Output):
@@ -33,8 +33,10 @@ class Tokenised(Output):
         return [path for name in names if (path := Path(self.tokenizer).with_name(name)).is_file()]
 
     @cached_property
-    def loaded(self) -> Tokenizer:
+    def loaded(self) -> "Tokenizer":
         """The tokenizer; UsageError where its template would train on more than answers, or prints the date."""
+        from curate.contract import load_tokenizer, template_problem
+
         made = load_tokenizer(self.tokenizer, Path(self.template) if self.template else None)
         problem = template_problem(made)
         if problem:
@@ -45,6 +47,9 @@ class Tokenised(Output):
         return [pa.field(name, pa.list_(pa.int32())) for name in ("input_ids", "labels")]
 
     def said(self, shape: str, row: Fields) -> list[Row]:
+        from curate.contract import tokenised
+        from curate.contract.columns import Stops
+
         names = ("text",) if shape == "document" else ("messages", "tools")
         try:
             return [tokenised({name: row.get(name) for name in names}, self.loaded)]

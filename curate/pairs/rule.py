@@ -1,5 +1,6 @@
 """What a pair rule is: a Candidates row comes in, Preference rows go out, or the reason why there are none."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -102,7 +103,15 @@ def _lot(pair: Pair, seed: int) -> int:
 
 def _fields(row: Row, pair: Pair, margin: float | None) -> Row:
     sides = {name: [turn("assistant", one["text"])] for name, one in (("chosen", pair.chosen), ("rejected", pair.rejected))}
-    return {"prompt": row["prompt"], **sides, "probability": None, "margin": margin}
+    return {"prompt": row["prompt"], **sides, "probability": _probability(pair), "margin": margin}
+
+
+def _probability(pair: Pair) -> float | None:
+    """How likely the better answer is better, where a judge has told it: `worth` is in log-odds; null where it says the opposite."""
+    chosen, rejected = (next((one["value"] for one in side["ratings"] if one["aspect"] == "worth"), None) for side in (pair.chosen, pair.rejected))
+    if chosen is None or rejected is None or chosen <= rejected:
+        return None
+    return 1 / (1 + math.exp(rejected - chosen))
 
 
 def _whole(row: Row, fields: Row, pair: Pair, weight: float) -> Row:

@@ -18,6 +18,7 @@ from curate.formats import Dialect, Fields, Refused, read, together
 from curate.heartbeat import Heartbeat
 from curate.ledger import DROPPED, PART
 from curate.rows import SHAPES, arrow_schema
+from curate.stages.collection import rarely_collected
 from curate.stages.ingest import Ingest, IngestJob, rank_directory
 from curate.stages.ingest_rows import excerpt, whole_row
 from curate.stages.tables import Table
@@ -28,6 +29,7 @@ from curate.steps.step import Drop, Unit
 
 LAWS = "laws"
 """The step that a receipt and a ledger name where a row breaks a law; what cannot be read at all falls at `read`."""
+_COLLECTED_ROWS = 1_000
 
 
 class Write:
@@ -108,7 +110,7 @@ def _run(job: IngestJob, rank: int, skip: dict[str, list], heartbeat: Heartbeat,
     columns: list[str] = []
     started = time.process_time()
     units = _read(job, rank, skip, account, heartbeat)
-    for group in together(units, lambda unit: _key(dialect, unit)):
+    for group in rarely_collected(together(units, lambda unit: _key(dialect, unit)), every=_COLLECTED_ROWS):
         columns = columns or sorted(map(str, group[0].metadata))
         write.group(group)
     write.close()

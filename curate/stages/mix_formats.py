@@ -1,5 +1,6 @@
 """Source rows in, rows of a split's format out: as they are where the format takes their shape, else by way of pairs."""
 
+from collections.abc import Callable
 from functools import cached_property
 
 from curate.config import UsageError
@@ -31,20 +32,24 @@ class SourceRow:
 
     def written(self, output: Output) -> list[Row]:
         """The rows that it gives, never none, the true labels first. Raises Refused."""
+        made = self._made(output, output.rows)
+        return sorted(made, key=lambda one: not one["label"]) if output.order == "label" else made
+
+    def _made(self, output: Output, said: Callable[[str, Row], list[Row]]) -> list[Row]:
         if self.shape != "candidates" or self.rule is None or self.shape in output.accepts:
-            made = output.rows(self.shape, self.row)
+            made = said(self.shape, self.row)
         elif isinstance(self._pairs, Refused):
             raise self._pairs
         else:
-            made = [one for pair in self._pairs for one in output.rows("preference", pair)]
+            made = [one for pair in self._pairs for one in said("preference", pair)]
         if not made:
             raise Refused("not_in_dialect")
-        return sorted(made, key=lambda one: not one["label"]) if output.order == "label" else made
+        return made
 
     def tried(self, output: Output) -> tuple[int, int, str]:
         """How many rows it gives, those of them labelled true, and the law by which it is refused."""
         try:
-            made = self.written(output)
+            made = self._made(output, output.said)
         except Refused as refused:
             return 0, 0, refused.reason
         return len(made), sum(one["label"] for one in made) if output.order == "label" else 0, ""

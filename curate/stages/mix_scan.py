@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from curate.config import UsageError
 from curate.formats import Row
+from curate.stages.collection import rarely_collected
 from curate.stages.given import Given
 from curate.stages.mix import Mix
 from curate.stages.mix_formats import SourceRow, carrier
@@ -192,7 +193,7 @@ def scan(
     scan = Scan(mix, directory, [one.shape for one in given.values()])
     for number, (name, source) in enumerate(given.items()):
         before = len(scan.blocks)
-        for batch in batches(source, limit):
+        for batch in rarely_collected(batches(source, limit)):
             scan.add(number, name, batch.rows)
             on_batch(name, batch.rows.num_rows)
         if len(scan.blocks) == before:

@@ -5,6 +5,7 @@ into the same buckets of places, and a bucket at a time is gathered from all run
 """
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from curate.formats import Row
 from curate.outputs import Output, Packed, interleaved, table, write_packed
+from curate.stages.collection import rarely_collected
 from curate.stages.given import Given
 from curate.stages.mix import Format, Mix
 from curate.stages.mix_formats import SourceRow, carrier
@@ -99,7 +101,7 @@ class Runs:
         order = np.argsort(at, kind="stable")
         cuts = [0, *np.searchsorted(at[order], self.edges).tolist(), len(order)]
         with pa.OSFile(str(self.directory / f"{self.number:06d}.arrow"), "wb") as sink, pa.ipc.new_file(sink, run.schema) as writer:
-            for start, end in zip(cuts[:-1], cuts[1:], strict=True):
+            for start, end in pairwise(cuts):
                 part = run.take(pa.array(order[start:end])).combine_chunks()
                 writer.write_batch(part.to_batches()[0] if part.num_rows else pa.RecordBatch.from_pylist([], run.schema))
         self.waiting, self.rows, self.bytes, self.number = [], 0, 0, self.number + 1
@@ -116,7 +118,7 @@ def write_runs(
     first = 0
     for name, source in given.items():
         shape = source.shape
-        for batch in batches(source, limit):
+        for batch in rarely_collected(batches(source, limit)):
             here = slice(first, first + batch.rows.num_rows)
             _add(mix, runs, shape, batch.rows, plan.split[here], plan.times[here], first)
             first = here.stop

@@ -5,11 +5,9 @@ Out: a directory with the survivors (in the last segment their rows), ledger par
 texts, signatures and `rank.json`, renamed into place as a whole.
 """
 
-import gc
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,6 +18,7 @@ from curate.formats.laws import broken_law
 from curate.heartbeat import Heartbeat
 from curate.ledger import DROPPED, PART
 from curate.rows import SHAPES, arrow_schema
+from curate.stages.collection import rarely_collected
 from curate.stages.refine import Refine, RefineJob
 from curate.stages.refine_apply import apply, compared
 from curate.stages.refine_columns import patched
@@ -189,29 +188,17 @@ def run_rank(directory: Path, task: dict, heartbeat: Heartbeat) -> None:
         write_json(temporary / "rank.json", _run(job, segment, rank, skips_of(task["skip"]), heartbeat, temporary))
 
 
-@contextmanager
-def _rare_collection() -> Iterator[None]:
-    """No garbage collection but by hand: rows hold no cycles, and to look for some all the time doubles the cost of a row."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
 def _run(job: RefineJob, segment: Segment, rank: int, skips: Skips, heartbeat: Heartbeat, directory: Path) -> dict:
     judge, write = Judge(job.stage, segment, skips, heartbeat), Write(directory, job, segment)
     into = size = 0
-    with _rare_collection():
-        for part in read(job, segment, rank):
-            gc.collect(1)
-            for unit, given in zip(part.units, part.given, strict=True):
-                heartbeat.at(unit.ordinal, size)
-                judge.row(unit, given)
-                if unit.drop is None:
-                    write.sign(unit)
-            write.batch(part)
-            into, size = into + len(part.units), size + part.batch.nbytes
+    for part in rarely_collected(read(job, segment, rank)):
+        for unit, given in zip(part.units, part.given, strict=True):
+            heartbeat.at(unit.ordinal, size)
+            judge.row(unit, given)
+            if unit.drop is None:
+                write.sign(unit)
+        write.batch(part)
+        into, size = into + len(part.units), size + part.batch.nbytes
     write.close()
     return {
         "read": into,

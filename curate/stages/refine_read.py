@@ -66,7 +66,7 @@ def _batches(piece: RowRank) -> Iterator[tuple[int, pa.RecordBatch]]:
     """The rank's rows of the input, with the place of the first."""
     first = 0
     try:
-        for batch in pq.ParquetFile(piece.path).iter_batches(_BATCH, row_groups=list(piece.row_groups)):
+        for batch in pq.ParquetFile(piece.path, pre_buffer=False).iter_batches(_BATCH, row_groups=list(piece.row_groups)):
             if first < piece.rows:
                 yield first, batch.slice(0, piece.rows - first)
             first += batch.num_rows

@@ -11,7 +11,7 @@ import orjson
 import pyarrow as pa
 
 from curate.rows import content_id
-from curate.stages.ingest_rows import content_of as content_of
+from curate.stages.ingest_rows import content_of
 from curate.steps.rows.sides import metadata_of
 from curate.steps.rows.unit import RowUnit
 from curate.steps.step import Drop
@@ -27,7 +27,11 @@ _found_of = attrgetter(*_FOUND)
 STATE = pa.schema(
     [("id", pa.string()), ("ordinal", pa.int64()), ("group", pa.string()), ("drop", pa.binary()), ("found", pa.binary()), ("changed", pa.binary())]
 )
-"""A unit between two segments: `drop` is JSON, `null` of one that lives; `changed` holds the row's new columns."""
+"""A unit between two segments, in JSON: `drop`, `null` of one that lives; what it `found` out and the `changed` columns
+of its row, empty where there are none: of most rows nothing is to be said.
+"""
+_NO_DROP = b"null"
+_NOTHING = _found_of(RowUnit(text="", id=""))[1:]
 CONTENT = ("messages", "prompt", "chosen", "rejected", "completion", "candidates", "text")
 _HEAD = 2_000
 
@@ -63,22 +67,39 @@ def _text(value: object) -> str | None:
 
 def changed_columns(row: Row, given: Row) -> Row:
     """The columns of `row` whose values differ from those that were given, or were not read."""
+    if row == given:
+        return {}
     return {name: value for name, value in row.items() if name not in given or (value is not given[name] and value != given[name])}
 
 
 def to_state(unit: RowUnit, given: Row) -> State:
     """What is written of a unit; `given` is its row in the input."""
-    drop = orjson.dumps(unit.drop and list(unit.drop))
-    changed = orjson.dumps(changed_columns(unit.row, given))
-    return State(unit.id, unit.ordinal, unit.row["group"], drop, orjson.dumps(_found_of(unit)), changed)
+    drop = _NO_DROP if unit.drop is None else orjson.dumps(list(unit.drop))
+    found, changed = _found_of(unit), changed_columns(unit.row, given)
+    known = found == _as_read(unit.shape, given)
+    return State(
+        unit.id,
+        unit.ordinal,
+        unit.row["group"],
+        drop,
+        b"" if known else orjson.dumps(found),
+        orjson.dumps(changed) if changed else b"",
+    )
+
+
+def _as_read(shape: str, given: Row) -> tuple | None:
+    """What a unit that no step has looked at knows; a document knows more, which is not looked up."""
+    return None if shape == "document" else (given["licence"], *_NOTHING)
 
 
 def resumed(unit: RowUnit, state: State) -> None:
     """Put what the segments before found out and changed over a unit that was just read."""
-    for name, value in zip(_FOUND, orjson.loads(state.found), strict=True):
-        setattr(unit, name, value)
-    unit.row.update(orjson.loads(state.changed))
-    if state.drop != b"null":
+    if state.found:
+        for name, value in zip(_FOUND, orjson.loads(state.found), strict=True):
+            setattr(unit, name, value)
+    if state.changed:
+        unit.row.update(orjson.loads(state.changed))
+    if state.drop != _NO_DROP:
         unit.drop = Drop(*orjson.loads(state.drop))
     unit.title = unit.row.get("title")
 

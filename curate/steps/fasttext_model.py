@@ -57,7 +57,6 @@ def local_copy(path: str) -> str:
     """
     if not path.startswith(HUB):
         return path
-    import httpx
     import huggingface_hub
     import huggingface_hub.errors as hub
 
@@ -72,7 +71,7 @@ def local_copy(path: str) -> str:
         raise RemoteError(f"{path}: the Hub does not answer and its cache has no copy: {_line(error)}") from error
     except (hub.RepositoryNotFoundError, hub.RevisionNotFoundError, hub.EntryNotFoundError, hub.HFValidationError) as error:
         raise UsageError(f"{path}: {_line(error)}; check owner, name, revision and file") from None
-    except (hub.HfHubHTTPError, httpx.HTTPError, ConnectionError) as error:
+    except (hub.HfHubHTTPError, hub.HTTPError, ConnectionError) as error:
         raise RemoteError(f"{path}: the Hub does not answer: {_line(error)}") from error
 
 

@@ -117,6 +117,7 @@ def _two_letters() -> dict[str, str]:
     return {three: two for three, two in rows[1:] if two}
 
 
+@functools.lru_cache(1024)
 def code(label: str) -> str:
     """`pt` of `__label__pt`, `pt-BR`, `pt_PT` and GlotLID's `por_Latn`."""
     name, script = re.fullmatch(r"([^_-]*)[_-]?(.*)", label.removeprefix("__label__"), re.DOTALL).groups()

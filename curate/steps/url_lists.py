@@ -13,7 +13,6 @@ import mmap
 import os
 import re
 import struct
-import tarfile
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -74,6 +73,8 @@ def _lines_of(stream: IO[bytes]) -> Iterator[bytes]:
 
 def _members(archive: Path, folder: str) -> Iterator[bytes]:
     """Lines of `domains` and `urls` under a folder of a tar archive ("" is its root)."""
+    import tarfile
+
     wanted = {f"{folder}/domains".lstrip("/"), f"{folder}/urls".lstrip("/")}
     with tarfile.open(archive, "r|*") as tar:
         for member in tar:

@@ -104,10 +104,10 @@ def _of_length(step: Length) -> Limits:
         ("answer", step.answer, "answer_min", "answer_max"),
         ("row", step.row, "row", "row"),
     ):
-        if wanted and wanted.least is not None:
-            found.append(Limit(least, "below", wanted.least, f"{part}_too_short", "count"))
-        if wanted and wanted.most is not None:
-            found.append(Limit(most, "above", wanted.most, f"{part}_too_long", "count"))
+        if wanted and wanted.min is not None:
+            found.append(Limit(least, "below", wanted.min, f"{part}_too_short", "count"))
+        if wanted and wanted.max is not None:
+            found.append(Limit(most, "above", wanted.max, f"{part}_too_long", "count"))
     if step.max_ratio is not None:
         found.append(Limit("ratio", "above", step.max_ratio, "answers_of_unequal_length", "ratio"))
     return tuple(found)
@@ -130,3 +130,31 @@ def remeasures(old: Step, new: Step, language: str | None) -> bool:
 def by_language(step: Step) -> bool:
     """True where the limits depend on a text's language."""
     return isinstance(step, ByLanguage | Language)
+
+
+class Knob(NamedTuple):
+    """A setting of a step that is a limit of one measured value."""
+
+    setting: str
+    limit: Limit
+
+
+def knobs(step: Step, language: str | None = None) -> list[Knob]:
+    """The settings that limit a measured value, as they stand in the recipe, or as they hold for a language."""
+    if isinstance(step, ByLanguage):
+        settled = step.for_language(language) if language else step
+        found = [(rule, _of_rule(settled, rule)) for rule in step.rules if isinstance(rule.limit, str)]
+        return [Knob(rule.limit, limit) for rule, limit in found if limit]
+    if isinstance(step, Language):
+        return _language_knobs(step)
+    if isinstance(step, Url):
+        return [Knob("soft_words", limit) for limit in _of_url(step) if limit.value == "soft_words"]
+    single = isinstance(step, Quality | Toxicity | Decontaminate)
+    return [Knob("threshold", limit) for limit in limits(step, None) or ()] if single else []
+
+
+def _language_knobs(step: Language) -> list[Knob]:
+    own = isinstance(step.languages, dict)
+    settings = {f"languages.{name}": score for name, score in step.keep.items()} if own else {"threshold": step.threshold}
+    found = [Knob(name, Limit("score", "below", score, "language_score", "real")) for name, score in settings.items()]
+    return [] if step.label_only else found

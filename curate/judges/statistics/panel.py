@@ -14,9 +14,9 @@ import polars as pl
 from curate.judges.statistics import bradley_terry, hard_votes
 from curate.judges.statistics.dawid_skene import dawid_skene
 from curate.judges.statistics.estimates import Floats, Ints
+from curate.judges.statistics.methods import Method
 from curate.judges.statistics.soft_labels import gap, log_odds, sigmoid, soft_label
 
-Method = Literal["logits", "probabilities", "bradley_terry", "dawid_skene", "majority"]
 PAIR = ["row_id", "a", "b"]
 _WON = {"first": 1.0, "tie": 0.5, "second": 0.0}
 

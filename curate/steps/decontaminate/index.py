@@ -153,7 +153,7 @@ def _clusters(index: Index, places: np.ndarray, postings: np.ndarray, length: in
     keys = (items << 32) + (diagonals + _SIGN)
     keys.sort()
     items, diagonals = keys >> 32, (keys & 0xFFFFFFFF) - _SIGN
-    sizes = np.minimum(np.diff(starts)[items], LONGEST_ITEM)
+    sizes = np.minimum(starts[items + 1] - starts[items], LONGEST_ITEM)
     slack = _slack(sizes)
     new = np.ones(len(keys), np.bool_)
     new[1:] = (items[1:] != items[:-1]) | (np.diff(diagonals) > slack[1:])

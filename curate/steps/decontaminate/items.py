@@ -120,9 +120,14 @@ def _text(value: object) -> str:
     return str(value).strip()
 
 
+def source_of(benchmark: Benchmark) -> Source:
+    """The files of a benchmark."""
+    return Source(paths=[benchmark.path], name=benchmark.config, split=benchmark.split)
+
+
 def _rows(benchmark: Benchmark) -> Iterator[Row]:
     """The rows of all files that the benchmark names."""
-    source = Source(paths=[benchmark.path], name=benchmark.config, split=benchmark.split)
+    source = source_of(benchmark)
     for file in expand(benchmark.path, source):
         reader = _READERS.get(file.format)
         if reader is None:

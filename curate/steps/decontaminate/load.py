@@ -1,7 +1,7 @@
 """Benchmarks in, all that is looked for out: the texts of their items, an index of them, and what was left out."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ SHOWN = 20
 class Loaded(NamedTuple):
     """All benchmarks, ready to be looked up."""
 
-    items: list[Item]
+    items: Sequence[Item]
     """One for each text of the index."""
     index: Index
     report: list[dict]

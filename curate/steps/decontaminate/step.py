@@ -10,8 +10,9 @@ from pydantic import Field, field_validator, model_validator
 from curate.steps.decontaminate.align import core
 from curate.steps.decontaminate.index import Candidate, candidates
 from curate.steps.decontaminate.items import Benchmark, Item
-from curate.steps.decontaminate.load import Loaded, load
+from curate.steps.decontaminate.load import Loaded
 from curate.steps.decontaminate.spans import WORD, token_spans
+from curate.steps.decontaminate.stored import stored
 from curate.steps.shared import Shared
 from curate.steps.step import Drop, Filter, Unit
 
@@ -83,15 +84,15 @@ class Decontaminate(Filter):
 
     @cached_property
     def _loaded(self) -> Loaded:
-        return load(self.benchmarks, self.ngram, self.min_words)
+        return stored(self.benchmarks, self.ngram, self.min_words)
 
     def warm_up(self) -> None:
-        """Read the benchmarks, so that a mistake in one shows before work starts."""
+        """Read and index the benchmarks, so that a mistake in one shows before work starts."""
         _ = self._loaded
 
     def items(self) -> list[Item]:
         """Whose texts are looked for: each text once, under the first item that has it."""
-        return self._loaded.items
+        return list(self._loaded.items)
 
     def report(self) -> list[dict]:
         """For each benchmark: `name`, `rows`, `texts` looked for, `repeated` ones, texts `too_short` by field,

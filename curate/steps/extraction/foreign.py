@@ -25,11 +25,13 @@ wanted, not one page was lost that is in the wanted language once extracted, and
 _CODE = re.compile(r"""[{}\\=|]|\)[;:.,(]|":|';""")
 """What stands in scripts, whose strings may hold tags, and seldom in prose."""
 _OPAQUE = ("script", "style", "!--", "noscript", "textarea", "title", "option", "SCRIPT", "STYLE", "Script", "Style")
+_RUN = re.compile(rf">([^<]{{{LEAST_RUN},}})")
 
 
 def running_text(html: str) -> list[str]:
     """The long runs of text between two tags, scripts and styles left out."""
-    runs = (piece.partition(">")[2].strip() for piece in html.split("<") if len(piece) > LEAST_RUN and not piece.startswith(_OPAQUE))
+    found = (match for match in _RUN.finditer(html) if not html.startswith(_OPAQUE, html.rfind("<", 0, match.start()) + 1))
+    runs = (match[1].strip() for match in found)
     return [run for run in runs if len(run) >= LEAST_RUN and not _CODE.search(run, 0, PIECE)]
 
 

@@ -44,6 +44,7 @@ class Source(Model):
         "https://data.commoncrawl.org/", description="What the lines of a `warc.paths.gz` list are relative to."
     )
     licence: str | None = Field(None, description="Licence of every unit that names none itself.")
+    opt_out: tuple[str, ...] = Field((), description="Ids, URLs and domains that are left out, beside those of the root's opt_out.txt.")
     limits: Limits = Field(Limits(), description="What a record and a page may cost.")
     max_damage: float | None = Field(
         None, ge=0, le=1, description="Share of a file's units that may be damaged before the run stops."

@@ -52,7 +52,6 @@ def hub_files(path: str, source: Source) -> list[tuple[str, str]]:
 
     Raises UsageError for what is not there, RemoteError where the Hub does not answer.
     """
-    import httpx
     import huggingface_hub.errors as hub
 
     try:
@@ -62,7 +61,7 @@ def hub_files(path: str, source: Source) -> list[tuple[str, str]]:
         return _repository_files(at, source) if at.file else _split_files(at.repository, source, at.revision)
     except (hub.RepositoryNotFoundError, hub.RevisionNotFoundError, hub.HFValidationError) as error:
         raise UsageError(f"{path}: {str(error).splitlines()[0]}; check the name, `revision:` and your access") from None
-    except (hub.HfHubHTTPError, httpx.HTTPError, ConnectionError) as error:
+    except (hub.HfHubHTTPError, hub.HTTPError, ConnectionError) as error:
         told = " ".join(str(error).split())
         if getattr(getattr(error, "response", None), "status_code", None) in (401, 403, 404):
             raise UsageError(f"{path}: {told}; check the name, `revision:` and your access") from None

@@ -6,8 +6,6 @@ The list depends on names and content alone, so every machine sees the same file
 import hashlib
 import os
 from collections import Counter
-from contextlib import nullcontext
-from multiprocessing.pool import ThreadPool  # its threads are daemons: an interrupted run does not wait for them
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +18,8 @@ from curate.steps.sources.files import InputFile, Version, shown
 from curate.steps.sources.remote import pooled_session, probe
 
 if TYPE_CHECKING:
+    from multiprocessing.pool import ThreadPool
+
     import requests
 
 PROBES = 16
@@ -58,15 +58,29 @@ def _unique(labels: list[str]) -> list[str]:
 def _states(found: list[Found], source: Source, cache: Path | None) -> list[tuple[int | None, str, Version | None]]:
     """Size, fingerprint and, of a remote file, version of each; many addresses are asked at once."""
     hashes = HashCache(cache)
-    remote = any(is_url(file.path) for file in found)
-    with ThreadPool(PROBES) as pool, pooled_session(PROBES) if remote else nullcontext() as session:
-        versions = pool.imap(lambda file: _asked(file.path, source, session) if is_url(file.path) else None, found)
-        states = []
-        for file, version in zip(found, versions, strict=True):
-            local = _hashed(file.path, hashes) if version is None else (version.size, version.fingerprint(file.path))
-            states.append((*local, version))
+    versions = _versions([file.path for file in found if is_url(file.path)], source)
+    states = []
+    for file in found:
+        version = versions.get(file.path)
+        local = _hashed(file.path, hashes) if version is None else (version.size, version.fingerprint(file.path))
+        states.append((*local, version))
     hashes.save()
     return states
+
+
+def _versions(urls: list[str], source: Source) -> dict[str, Version]:
+    """The state of each address."""
+    if not urls:
+        return {}
+    with threads(PROBES) as pool, pooled_session(PROBES) as session:
+        return dict(zip(urls, pool.imap(lambda url: _asked(url, source, session), urls), strict=True))
+
+
+def threads(number: int) -> "ThreadPool":
+    """A pool of daemons: an interrupted run does not wait for them."""
+    from multiprocessing.pool import ThreadPool
+
+    return ThreadPool(number)
 
 
 def _hashed(path: str, hashes: HashCache) -> tuple[int | None, str]:

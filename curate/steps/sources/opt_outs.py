@@ -141,8 +141,9 @@ def base_of(receipt: Receipt) -> str:
     return receipt.report.get("opt_out", {}).get("base", receipt.fingerprint)
 
 
-def moved(directory: Path, root: Path) -> Path:
-    """The directory, or the successor that `curate remove` has put in its place."""
-    name = Path(directory).resolve().relative_to(root.resolve()).as_posix() if Path(directory).resolve().is_relative_to(root.resolve()) else ""
-    successor = state_of(root).moved.get(name)
-    return root / successor if successor else directory
+def successor_of(directory: Path, root: Path) -> Path:
+    """The directory, or the one that `curate remove` has put in its place."""
+    place, home = directory.resolve(), root.resolve()
+    name = place.relative_to(home).as_posix() if place.is_relative_to(home) else ""
+    found = state_of(root).moved.get(name)
+    return root / found if found else directory

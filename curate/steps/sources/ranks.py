@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
 from itertools import islice
-from multiprocessing.pool import ThreadPool
 from typing import BinaryIO
 
 import xxhash
@@ -18,8 +17,9 @@ from curate.steps.sources import Source
 from curate.steps.sources.account import Account, Damage
 from curate.steps.sources.fields import broken
 from curate.steps.sources.files import InputFile, Rank
-from curate.steps.sources.inputs import PROBES
+from curate.steps.sources.inputs import PROBES, threads
 from curate.steps.sources.kinds import ARCHIVES, GZIP
+from curate.steps.sources.opt_outs import leave_out, parsed
 from curate.steps.sources.pages import UNREADABLE, lost, page_unit, unreadable
 from curate.steps.sources.patience import RemoteChanged
 from curate.steps.sources.remote import downloaded, open_input
@@ -34,14 +34,18 @@ SEEKING = frozenset({"parquet", "arrow"})
 def cut(files: list[InputFile], source: Source) -> list[Rank]:
     """Ranks in the order of the files: pages in groups, large gzip archives by byte ranges, the rest whole."""
     large = [file for file in files if file.format in ARCHIVES and (file.size or 0) > source.rank_bytes]
-    with ThreadPool(PROBES) as pool:
-        splittable = dict(zip(large, pool.map(lambda file: _splittable(file, source), large), strict=True))
+    splittable = _all_splittable(large, source) if large else {}
     shares: list[tuple[tuple[InputFile, ...], int, int | None]] = []
     for group in _groups(files, source):
         starts = range(0, group[0].size or 1, source.rank_bytes) if splittable.get(group[0]) else range(1)
         ends = [*starts[1:], None]
         shares += [(group, start, end) for start, end in zip(starts, ends, strict=True)]
     return [Rank(index, *share) for index, share in enumerate(shares)]
+
+
+def _all_splittable(files: list[InputFile], source: Source) -> dict[InputFile, bool]:
+    with threads(PROBES) as pool:
+        return dict(zip(files, pool.map(lambda file: _splittable(file, source), files), strict=True))
 
 
 def _groups(files: list[InputFile], source: Source) -> Iterator[tuple[InputFile, ...]]:
@@ -80,12 +84,14 @@ def read_rank(
     column, OSError (RemoteError) or StoppedError where the input cannot be had now.
     """
     before = account.read
+    opt_outs = parsed(source.opt_out, "opt_out")
     units = (found for file in rank.files for found in _file_units(file, rank, source, account, skip))
     for ordinal, (file, place, pending) in enumerate(islice(units, limit)):
         unit = broken(pending.offset, "crashed_worker") if ordinal in skip else pending.make()
         unit.ordinal, unit.source = ordinal, file.label
         unit.id = unit_id(file, unit.offset, place)
         unit.licence = unit.licence or source.licence
+        leave_out(unit, opt_outs)
         account.read = before + ordinal + 1
         yield unit
 

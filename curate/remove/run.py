@@ -1,0 +1,200 @@
+"""A removal from start to end: a list and a root in; successors, a longer `opt_out.txt` and what is left to do out.
+
+Everything under the root is brought in line with the whole list, so the same call after a kill
+goes on: first the list is written, then successors, then what points to them, last the old
+artifacts go.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from curate.artifact import RECEIPT, Artifact, ParentAccount, read_receipt, write_json
+from curate.config import UsageError
+from curate.mirror import url_of
+from curate.remove.caches import Quotes, forget, journals
+from curate.remove.documents import ancestors_outside, artifacts_below, documents
+from curate.remove.made import noted_before, published, trained_on
+from curate.remove.successor import Gone, gone_from, write_successor
+from curate.runner import locked
+from curate.steps.sources.opt_outs import LIST, STATE, OptOuts, base_of, read, state_of
+from curate.view.store import LABELS, without
+
+
+_ACTS = ("publish",)
+"""Stages whose artifact says that something was done, which its successor cannot say."""
+
+
+class Removal(NamedTuple):
+    """What was done, and what is left to do by hand."""
+
+    list: Path
+    documents: int
+    """Documents of the root that the whole list names."""
+    successors: dict[str, str]
+    """Directory of each artifact that has a successor, and the successor's, relative to the root."""
+    taken: list[str]
+    """Directories that a run must make again: unfinished ones, what was published, and packed tokens, which do not tell their documents apart."""
+    rows: int
+    """Rows that the successors lack."""
+    replies: int
+    """Replies that left the journals of calls."""
+    outside: list[str]
+    """Artifacts elsewhere that hold some of the documents."""
+    models: list[str]
+    """Directories of models that were trained on removed rows."""
+    published: list[dict]
+    """Places that artifacts with removed rows were pushed to."""
+
+
+def remove(listed: Path, kind: str, root: Path, models: Iterable[Path] = ()) -> Removal:
+    """Remove documents and all that was made of them; `kind` says what the file lists: ids, urls or domains.
+
+    `models` are folders in which to look for models beside the root. Raises UsageError for a list or
+    a root that cannot be used, StoppedError where a run is at work under the root.
+    """
+    if url_of(root):
+        raise UsageError(f"{root}: documents are removed from a root on a local disk; bring it here, then send it back")
+    asked = read(listed, kind)
+    if not any(asked):
+        raise UsageError(f"{listed}: lists nothing; give one of the {kind} a line")
+    if not root.is_dir():
+        raise UsageError(f"{root}: no such folder; give the root of your runs by --root")
+    with ExitStack() as held:
+        held.enter_context(locked(root))
+        unfinished = _unfinished(root)
+        for directory in unfinished:
+            held.enter_context(locked(directory))
+        _join_list(root, asked)
+        return _Sweep(root, [root, *models], unfinished).result()
+
+
+def _unfinished(root: Path) -> list[Path]:
+    return [path for path in sorted(root.glob("*/[0-9][0-9]-*")) if path.is_dir() and not (path / RECEIPT).exists()]
+
+
+def _join_list(root: Path, asked: OptOuts) -> None:
+    """Add the entries that are not there yet; what a person wrote into the file stays."""
+    path = root / LIST
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    new = set(asked.lines) - set((read(path) if text else OptOuts()).lines)
+    if new:
+        lines = text + ("\n" if text and not text.endswith("\n") else "") + "".join(f"{line}\n" for line in asked.lines if line in new)
+        temporary = root / f".{LIST}.tmp"
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+
+
+class _Sweep:
+    """The artifacts of a root on their way to what is left of them."""
+
+    def __init__(self, root: Path, places: list[Path], unfinished: list[Path]) -> None:
+        self.root, self.places, self.unfinished = root, places, unfinished
+        self.state = state_of(root)
+        self.account = {"list": self.state.opt_outs.digest, "entries": len(self.state.opt_outs.lines)}
+        self.artifacts = artifacts_below(root)
+        self.outside = {one: documents(one, self.state.opt_outs) for one in ancestors_outside(self.artifacts)}
+        self.documents = set().union(*self.outside.values(), *(documents(one, self.state.opt_outs) for one in self.artifacts))
+        self.quotes = Quotes()
+        self.gone: dict[Path, Gone] = {}
+        self.successors: dict[Path, Path] = {}
+        self.taken: list[Artifact] = []
+        self.rows = 0
+
+    def result(self) -> Removal:
+        for artifact in self.artifacts:
+            self._replace(artifact)
+        changed = [one for one in self.artifacts if one.path.resolve() in self.successors or one in self.taken]
+        fingerprints = {one.receipt.fingerprint for one in changed if self.gone[one.path.resolve()].rows}
+        models, places = noted_before(self.root)
+        here = {one.path.resolve() for one in artifacts_below(self.root)}
+        models += [one for one in trained_on(fingerprints, self.places, here) if one not in models]
+        places += [one for artifact in changed for one in published(artifact) if one not in places]
+        self._point(models, places)
+        replies = sum(forget(journal, self.quotes) for journal in journals(self.root))
+        for path in [*(one.path for one in changed), *self.unfinished]:
+            (path / RECEIPT).unlink(missing_ok=True)
+            shutil.rmtree(path)
+        return Removal(
+            list=self.root / LIST,
+            documents=len(self.documents),
+            successors={self._name(old): self._name(new) for old, new in self.successors.items()},
+            taken=[self._name(path) for path in [*(one.path for one in self.taken), *self.unfinished]],
+            rows=self.rows,
+            replies=replies,
+            outside=[str(one.path) for one, found in self.outside.items() if found],
+            models=models,
+            published=places,
+        )
+
+    def _name(self, path: Path) -> str:
+        return path.resolve().relative_to(self.root.resolve()).as_posix()
+
+    def _replace(self, artifact: Artifact) -> None:
+        """Give the artifact a successor where it or an artifact that it was made of holds one of the documents."""
+        path = artifact.path.resolve()
+        parents = [one.path.resolve() for one in artifact.parents().values()]
+        rows = set().union(*(self.gone[parent].rows for parent in parents if parent in self.gone))
+        self.gone[path] = gone = gone_from(artifact, self.documents, rows)
+        taken = {one.path.resolve() for one in self.taken}
+        if not (gone.rows or gone.units or any(parent in self.successors or parent in taken for parent in parents)):
+            return
+        if artifact.receipt.stage in _ACTS or any(file.suffix != ".parquet" for file in artifact.path.glob("data/*")) or not taken.isdisjoint(parents):
+            self.taken.append(artifact)
+            return
+        accounts = [self._parent(artifact, one) for one in artifact.receipt.parents]
+        fingerprint = hashlib.sha256(f"{artifact.receipt.fingerprint} without {self.account['list']}".encode()).hexdigest()
+        written = write_successor(artifact, gone, accounts, fingerprint, self.account, self.quotes.add)
+        if (artifact.path / LABELS).exists():
+            without(artifact.path / LABELS, written.path / LABELS, gone.rows)
+        self.successors[path] = written.path
+        self.rows += written.rows
+
+    def _parent(self, artifact: Artifact, account: ParentAccount) -> ParentAccount:
+        """The account of a parent, or of its successor."""
+        new = self.successors.get(Path(os.path.normpath(artifact.path.resolve() / account.path)))
+        if new is None:
+            return account
+        path = Path(os.path.relpath(new.resolve(), artifact.path.resolve())).as_posix()
+        return account.model_copy(update={"path": path, "fingerprint": read_receipt(new).fingerprint})
+
+    def _point(self, models: list[str], places: list[dict]) -> None:
+        """Let recipes' latest runs and the root's own note lead to the successors."""
+        named = {old.name: new.name for old, new in self.successors.items()}
+        gone = {one.path.name for one in self.taken}
+        latest = set()
+        for path in sorted(self.root.glob("*/latest.json")):
+            names = [named.get(name, name) for name in orjson.loads(path.read_bytes()) if name not in gone]
+            write_json(path, names)
+            latest.update((path.parent / name).resolve() for name in names)
+        moved = {self._name(old): self._name(new) for old, new in self.successors.items()}
+        before = {old: moved.get(new, new) for old, new in state_of(self.root).moved.items()}
+        note = {"list": self.account["list"], "known": self._known(latest), "moved": {**before, **moved}, "models": models, "published": places}
+        write_json(self.root / STATE, note)
+
+    def _known(self, latest: set[Path]) -> dict[str, str]:
+        """Identity of every artifact that stays, by what it is where nothing is left out; of several, that of a latest run."""
+        replaced = {*self.successors, *(one.path.resolve() for one in self.taken)}
+        stay = [one for one in artifacts_below(self.root) if one.path.resolve() not in replaced]
+        stay.sort(key=lambda one: (one.path.resolve() in latest, one.path.name))
+        return {base_of(one.receipt): one.receipt.fingerprint for one in stay}
+
+
+def as_text(removal: Removal) -> str:
+    """For people: what was done, then what they must see to."""
+    lines = [f"{removal.documents:,} documents left out, {removal.rows:,} rows removed, {removal.replies:,} replies taken from journals"]
+    lines += [f"  {old} -> {new}" for old, new in removal.successors.items()]
+    lines += [f"make again: {name} (run its recipe)" for name in removal.taken]
+    lines += [f"outside the root: {name} holds some of them; remove them there too" for name in removal.outside]
+    lines += [f"trained on removed rows: {name}; train it again" for name in removal.models]
+    lines += [f"published: {one.get('url')} {one.get('commit') or ''}; push the successor and take this revision down" for one in removal.published]
+    return "\n".join([*lines, str(removal.list)])

@@ -1,0 +1,96 @@
+"""The generate stage: prompts, documents or answers in; answers, new texts or revisions out, all written by models.
+
+What is asked of whom is here; how fast, where and at what price stands outside the stages.
+"""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from curate.config import Model
+from curate.judges.endpoint import ChatModel
+from curate.judges.prompts import ConstitutionFile, PromptFile
+from curate.stages.asked import Files
+from curate.stages.given import From
+
+
+class Generation(Model):
+    """What all ways of generating have."""
+
+    version: ClassVar[int] = 1
+    makes: ClassVar[str] = "candidates"
+
+    source: From = Field(From(), description="Rows of which artifact; by default of the stage before.")
+    models: list[ChatModel] = Field(min_length=1, description="Who is asked, in turn; one model at two temperatures is two entries.")
+    seed: int = Field(1, ge=0, description="Of what is drawn: the first model of a row, its principles.")
+    max_failed: float = Field(
+        0.05, ge=0, le=1, description="Most calls that may fail for good, refusals aside; more stop the run, which can be resumed."
+    )
+    dropped_text: Literal["none", "head", "full"] = Field("head", description="How much of a dropped row is kept.")
+    shard_bytes: int = Field(256 * 2**20, ge=1, description="Bytes of rows after which a new output shard begins.")
+
+    @property
+    def inputs(self) -> dict[str, From]:
+        """What the stage reads, by the name that accounts use."""
+        return {"rows": self.source}
+
+    @property
+    def asked(self) -> list[ChatModel]:
+        """Every model that is asked."""
+        return self.models
+
+
+class Answers(Generation):
+    """K answers to each prompt, by several models and under drawn principles (UltraFeedback: Cui et al. 2023).
+
+    A document's text is a prompt; of a conversation it is what stands before the last answer.
+    """
+
+    use: Literal["answers"] = "answers"
+    answers: int = Field(4, ge=1, le=64, description="Answers to a prompt.")
+    principles: ConstitutionFile | None = Field(
+        "answer_principles", description="System messages, one drawn for each answer; a name, or a `.yaml` file of your own; null: none."
+    )
+
+    @property
+    def steps(self) -> list[Files]:
+        return [Files("answers", (), (self.principles,) if self.principles else ())]
+
+
+class Write(Generation):
+    """New texts made of documents: requests that they answer, rephrasings, textbook sections; `origins` are kept.
+
+    The document itself stays as `snippet` in the metadata, for a judge who is to check against it.
+    """
+
+    makes: ClassVar[str] = "document"
+
+    use: Literal["write"] = "write"
+    prompt: PromptFile = Field(
+        "document_questions.en", description="A shipped prompt, or a `.md` file of your own with one placeholder for the document."
+    )
+    words: dict[str, str | int] = Field({}, description="What the prompt's other placeholders become, such as `{audience: children}`.")
+    texts: int = Field(1, ge=1, le=64, description="Texts made of one document.")
+    document_chars: int = Field(8_000, ge=100, description="Characters of the document that are shown.")
+
+    @property
+    def steps(self) -> list[Files]:
+        return [Files("write", (self.prompt,))]
+
+
+class Revise(Generation):
+    """Each answer criticised and rewritten in rounds, one drawn principle a round (Constitutional AI: Bai et al. 2022, 3.1)."""
+
+    use: Literal["revise"] = "revise"
+    rounds: int = Field(2, ge=1, le=16, description="Rounds of critique and revision; no principle is drawn twice until all have been.")
+    critique: PromptFile = Field("critique.en", description="Asks for the critique: `principle`, `prompt`, `draft`.")
+    revision: PromptFile = Field("revise.en", description="Asks for the revision: `principle`, `prompt`, `draft`, `critique`.")
+    constitution: ConstitutionFile = Field("constitution", description="The principles: a name, or a `.yaml` file of your own.")
+
+    @property
+    def steps(self) -> list[Files]:
+        return [Files("revise", (self.critique, self.revision), (self.constitution,))]
+
+
+Generate = Answers | Write | Revise
+"""The stage, by its `use`."""

@@ -1,0 +1,47 @@
+"""Small artifacts to publish: real recipes over rows that hold everything that must never go up."""
+
+import json
+from pathlib import Path
+
+import curate
+from curate.artifact import Artifact
+
+MAIL = "maria.exemplo@exemplo.com.br"
+RESERVED = "Este texto foi reservado pelo seu autor e ninguém o deve ler num cartão."
+TOO_SHORT = f"Curto demais, escreva para {MAIL} e pronto."
+MARKUP = "Curto <script>alert(1)</script> com ``` crases | e barra."
+WEB = """\
+description: Pages of a test, scrubbed.
+stages:
+  - name: pages
+    web:
+      source: pages.jsonl
+      dropped_text: full
+      steps:
+        - {use: url, opt_out: [reservado.example]}
+        - {use: exact_dedup}
+        - {use: gopher_quality, min_words: 12, min_stop_words: 0}
+        - {use: pii}
+  - mix:
+      sources: {pages: {stage: pages}}
+      shard_bytes: 2000
+      splits: {train: rest as text, test: 20% as text}
+"""
+
+
+def pages(folder: Path) -> None:
+    """Thirty pages of two hosts that are kept, and some that are dropped for each of four reasons."""
+    words = "casa rio pedra vento livro porta noite barco folha ponte areia monte".split()
+    rows = [{"url": f"https://www.bom.example/{n}", "text": f"Página número {n}. " + " ".join(words[n % 12 :] + words) + f" Fale com {MAIL}."} for n in range(30)]
+    rows += [{"url": "https://reservado.example/1", "text": RESERVED + " " + " ".join(words)}]
+    rows += [{"url": "https://outro.example/1", "text": TOO_SHORT}, {"url": "https://outro.example/2", "text": MARKUP}]
+    rows += [{"url": "https://outro.example/copia", "text": rows[0]["text"]}]
+    (folder / "pages.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def web_mix(folder: Path, recipe: str = WEB) -> Artifact:
+    """The mix of two splits, one of them in several files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pages(folder)
+    (folder / "pages.yaml").write_text(recipe, encoding="utf-8")
+    return curate.run(folder / "pages.yaml", root=folder / "runs", workers=1)

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from curate.config import UsageError
 from curate.fit.documents import assigned, too_large
-from curate.fit.quality import QualityReport, fit_quality
+from curate.fit.quality import QualityReport, Ratings, fit_quality
 from curate.fit.scores import Scored, auc, best_threshold, share
 from curate.steps.fasttext_model import label_model, prepared
 from curate.steps.language import MODEL
@@ -277,3 +277,23 @@ def test_a_domain_above_a_quarter_of_its_class_is_too_large() -> None:
 
 def test_a_model_is_loaded_once_a_process(fruit: Path) -> None:
     assert label_model(str(fruit)) is label_model(str(fruit))
+
+
+def rated(rows: list[dict], rating: float | None, **other: float) -> list[dict]:
+    told = {} if rating is None else {"ratings": {"edu_quality": rating, **other}}
+    return [{**row, "metadata": json.dumps(told)} for row in rows]
+
+
+def test_rated_documents_teach_what_a_judge_has_said(fruit: Path, tmp_path: Path) -> None:
+    rows = rated(made_up(FRUIT, 200), 3.0) + rated(made_up(TRASH, 200), 2.5) + rated(made_up(TRASH, 5), None)
+    report = fit_quality(Ratings(str(write_rows(tmp_path / "rated.jsonl", rows))), None, tmp_path / "model.bin")
+    assert (tmp_path / "model.bin").read_bytes() == fruit.read_bytes() and report.model == tmp_path / "model.bin"
+
+
+def test_ratings_by_several_aspects_or_none_are_the_users_to_choose_from(tmp_path: Path) -> None:
+    several = write_rows(tmp_path / "s.jsonl", rated(made_up(FRUIT, 3), 3.0, style=1.0))
+    with pytest.raises(UsageError, match="edu_quality, style; say which by --aspect"):
+        fit_quality(Ratings(str(several)), None, tmp_path / "model.bin")
+    none = write_rows(tmp_path / "n.jsonl", rated(made_up(FRUIT, 3), None))
+    with pytest.raises(UsageError, match="no document has a rating"):
+        fit_quality(Ratings(str(none)), None, tmp_path / "model.bin")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from curate.cli.options import Json, app, say
-from curate.errors import StoppedError
+from curate.errors import StoppedError, UsageError
 
 
 @app.command()
@@ -70,18 +70,25 @@ def agree(
 
 @app.command()
 def fit_quality(
-    good: Annotated[str, typer.Argument(metavar="GOOD", help="Documents to keep: an artifact, Parquet or JSONL.")],
-    bad: Annotated[str, typer.Argument(metavar="BAD", help="Documents to drop: likewise.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the model goes.")],
+    good: Annotated[str | None, typer.Argument(metavar="[GOOD]", help="Documents to keep: an artifact, Parquet or JSONL.")] = None,
+    bad: Annotated[str | None, typer.Argument(metavar="[BAD]", help="Documents to drop: likewise.")] = None,
+    labels: Annotated[str | None, typer.Option(metavar="ARTIFACT", help="In place of both: documents that a judge has rated.")] = None,
+    least: Annotated[float, typer.Option(help="With --labels: the rating from which a document is good.")] = 3,
+    aspect: Annotated[str | None, typer.Option(help="With --labels: which rating, where there are several.")] = None,
     seed: Annotated[int, typer.Option(help="Draws the held-out domains and starts the training.")] = 0,
     dimensions: Annotated[int, typer.Option(min=2, help="Of the word vectors.")] = 16,
     word_ngrams: Annotated[int, typer.Option(min=1, max=5, help="Longest word n-gram that is a feature.")] = 2,
     as_json: Json = False,
 ) -> None:
     """Train a quality classifier; print its precision and recall on domains it has not seen."""
+    from curate.fit.quality import Ratings
     from curate.fit.quality import fit_quality as fit
 
-    report = fit(good, bad, out, seed=seed, dimensions=dimensions, word_ngrams=word_ngrams)
+    if (labels is None) == (good is None) or (good is None) != (bad is None):
+        raise UsageError("fit-quality: give GOOD and BAD, or --labels ARTIFACT")
+    given = Ratings(labels, least, aspect) if labels else good
+    report = fit(given, bad, out, seed=seed, dimensions=dimensions, word_ngrams=word_ngrams)
     print(json.dumps(report.as_json()) if as_json else f"{report.as_text()}\n{report.model}")
 
 

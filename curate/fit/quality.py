@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import count, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import orjson
 
 from curate.config import UsageError
 from curate.fit.documents import PARTS, Example, Groups, Parts, count_domains, deal, documents, examples, spool, too_large
@@ -83,9 +85,20 @@ class QualityReport:
             yield f"{row.threshold:9.4f}  {row.precision:9.3f}  {row.recall:6.3f}  {row.bad_kept:8.3f}{mark}"
 
 
+class Ratings(NamedTuple):
+    """Documents that a judge has rated, to learn from in place of good and bad ones (FineWeb-Edu, Penedo et al. 2024, 4)."""
+
+    artifact: str
+    """The artifact of a `judge` stage, or its Parquet files."""
+    least: float = 3
+    """The rating from which a document is good."""
+    aspect: str | None = None
+    """Which rating; None: the only one there is."""
+
+
 def fit_quality(
-    good: str | Path,
-    bad: str | Path,
+    good: str | Path | Ratings,
+    bad: str | Path | None,
     out: Path,
     *,
     seed: int = 0,
@@ -100,6 +113,7 @@ def fit_quality(
     """Train a classifier of good against bad documents, write it quantised to `out`, and report on it.
 
     Each input is an artifact, Parquet, JSONL (plain, gzip, zstd) or another table; the label of the good is `hq`.
+    Ratings in the place of `good` say of themselves which is which.
     Precision holds for the given numbers of good and bad, so give them as they will be met. The same inputs and
     settings give the same bytes. UsageError where an input cannot be read or is too small to be held out from.
     """
@@ -108,7 +122,8 @@ def fit_quality(
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fit-", dir=out.parent) as name:
         folder = Path(name)
-        skipped = spool(_labelled(str(good), str(bad), text_field, url_field), folder, seed)
+        labelled = _rated(good, text_field, url_field) if isinstance(good, Ratings) else _labelled(str(good), str(bad), text_field, url_field)
+        skipped = spool(labelled, folder, seed)
         domains = count_domains(folder, skipped)
         counts = deal(domains, folder, held_out, seed)
         _enough(counts)
@@ -117,6 +132,21 @@ def fit_quality(
         report = _report(training, folder, counts, domains, skipped, out)
         os.replace(training.quantised, out)
     return report
+
+
+def _rated(ratings: Ratings, text_field: str, url_field: str) -> Iterator[tuple[str, Unit]]:
+    """Each document by its rating; one without is left out. UsageError where none is rated, or it is not said by which aspect."""
+    rated = 0
+    for unit in documents(ratings.artifact, text_field, url_field):
+        found = orjson.loads(unit.metadata.get("metadata") or "{}").get("ratings") or {}
+        if ratings.aspect is None and len(found) > 1:
+            raise UsageError(f"{ratings.artifact}: rated by {', '.join(sorted(found))}; say which by --aspect")
+        rating = next(iter(found.values()), None) if ratings.aspect is None else found.get(ratings.aspect)
+        if rating is not None:
+            rated += 1
+            yield (GOOD if rating >= ratings.least else BAD), unit
+    if not rated:
+        raise UsageError(f"{ratings.artifact}: no document has a rating{f' of {ratings.aspect}' if ratings.aspect else ''}; judge it first")
 
 
 def _labelled(good: str, bad: str, text_field: str, url_field: str) -> Iterator[tuple[str, Unit]]:

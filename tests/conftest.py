@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,16 @@ MANIFEST = ROOT / "pipelines" / "sample" / "manifest.jsonl"
 SHARED = ROOT.parent / "shared" / "data"
 
 os.environ.setdefault("CURATE_CACHE", str(Path(tempfile.gettempdir()) / "curate-test-cache"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def offline_trainers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No trainer's test asks a hub; the tests of hubs run in the same process, so this ends with the file."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.module.__name__.startswith("test_training"):
+            patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
+
 
 RECIPE = """\
 params:

@@ -287,7 +287,7 @@ def rated(rows: list[dict], rating: float | None, **other: float) -> list[dict]:
 def test_rated_documents_teach_what_a_judge_has_said(fruit: Path, tmp_path: Path) -> None:
     rows = rated(made_up(FRUIT, 200), 3.0) + rated(made_up(TRASH, 200), 2.5) + rated(made_up(TRASH, 5), None)
     report = fit_quality(Ratings(str(write_rows(tmp_path / "rated.jsonl", rows))), None, tmp_path / "model.bin")
-    assert (tmp_path / "model.bin").read_bytes() == fruit.read_bytes() and report.model == tmp_path / "model.bin"
+    assert (tmp_path / "model.bin").read_bytes() == fruit.read_bytes() and report.model == str(tmp_path / "model.bin")
 
 
 def test_ratings_by_several_aspects_or_none_are_the_users_to_choose_from(tmp_path: Path) -> None:

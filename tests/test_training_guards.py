@@ -1,0 +1,168 @@
+"""What is refused before a model is loaded, and what a user reads of it: one line each."""
+
+from pathlib import Path
+
+import pytest
+from training_models import artifact, config_file, conversations, model_folder, pairs
+
+pytest.importorskip("trl", reason="TRL is an extra")
+
+import errno
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.config import StoppedError, UsageError
+from curate.contract import load_tokenizer
+from training import dpo, guards, sft
+from training.config import Dpo, Sft, load
+from training.run import _explained, main
+
+TRAIN = range(32)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return model_folder(tmp_path_factory.mktemp("base") / "base")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return artifact(tmp_path_factory.mktemp("data") / "mix", {"train": conversations(TRAIN)})
+
+
+def refused(folder: Path, capsys: pytest.CaptureFixture[str], **values: object) -> str:
+    """What SFT says of a config that it refuses, without a traceback."""
+    assert main("sft", Sft, sft.build, [config_file(folder, **{"output": str(folder / "out"), **values})]) == 2
+    told = capsys.readouterr().err
+    assert "Traceback" not in told and len(told.splitlines()) == 1
+    return told
+
+
+def test_user_turns_in_the_loss_are_refused_by_the_contract(tmp_path: Path, base: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "user_turns_in_loss" in refused(tmp_path, capsys, model=str(base), data=str(data), mask="all")
+
+
+def test_user_turns_in_given_labels_are_refused(tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokenizer = load_tokenizer(base)
+    ids = [tokenizer.encode(tokenizer.render(row["messages"]).text).ids for row in conversations(TRAIN)]
+    data = artifact(tmp_path / "tokens", {"train": [{"id": str(n), "input_ids": one, "labels": one} for n, one in enumerate(ids)]})
+    assert "before the first answer are in the loss" in refused(tmp_path, capsys, model=str(base), data=str(data))
+
+
+@pytest.mark.parametrize(("template", "trap"), [(None, "no_chat_template"), ("{% for m in messages %}{{ m.content }}{% endfor %}", "no_generation_marks")])
+def test_a_template_that_is_missing_or_has_no_marks_is_refused(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str], template: str | None, trap: str
+) -> None:
+    bare = model_folder(tmp_path / "bare", template)
+    assert trap in refused(tmp_path, capsys, model=str(bare), data=str(data))
+
+
+def test_padding_in_labels_is_named() -> None:
+    import torch
+
+    batch = {"labels": torch.tensor([[5, 1], [5, -100]]), "attention_mask": torch.tensor([[1, 0], [1, 0]])}
+    assert "1 padding" in guards.padding_in_loss(batch)
+    assert guards.padding_in_loss({**batch, "labels": torch.tensor([[5, -100], [5, -100]])}) is None
+
+
+def test_a_collator_that_trains_other_tokens_than_the_rows_mark_is_named() -> None:
+    import torch
+
+    assert guards.trained_differs({"labels": torch.tensor([[5, 6, -100]])}, 1) is not None
+    assert guards.trained_differs({"labels": torch.tensor([[5, 6, -100]])}, 2) is None
+
+
+def test_a_tokenizer_without_padding_is_refused(tmp_path: Path, base: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "pad_token" in refused(tmp_path, capsys, model=str(base), data=str(data), pad_token=None)
+
+
+def test_a_corrupt_shard_is_named(tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = artifact(tmp_path / "mix", {"train": conversations(TRAIN)})
+    shard = data / "data" / "train-00000.parquet"
+    shard.write_bytes(shard.read_bytes()[:-100])
+    assert "train-00000.parquet" in refused(tmp_path, capsys, model=str(base), data=str(data))
+
+
+def test_a_corrupt_file_without_a_receipt_is_named(tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "rows.parquet"
+    pq.write_table(pa.Table.from_pylist(conversations(TRAIN)), file, compression="zstd")
+    raw = bytearray(file.read_bytes())
+    raw[40:400] = b"\0" * 360
+    file.write_bytes(raw)
+    assert "rows.parquet" in refused(tmp_path, capsys, model=str(base), data=str(file))
+
+
+def test_wrong_columns_are_named(tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = artifact(tmp_path / "mix", {"train": [{"id": "a", "question": "x"}]})
+    assert "wrong_columns" in refused(tmp_path, capsys, model=str(base), data=str(data))
+
+
+def test_a_model_that_is_not_here_is_named(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "nobody/nothing" in refused(tmp_path, capsys, model="nobody/nothing", data=str(data))
+
+
+def test_a_data_set_that_is_not_here_is_named(tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "nobody/nothing" in refused(tmp_path, capsys, model=str(base), data="nobody/nothing")
+
+
+def test_an_unfinished_artifact_is_refused(tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = artifact(tmp_path / "mix", {"train": conversations(TRAIN)})
+    (data / "receipt.json").unlink()
+    assert "unfinished" in refused(tmp_path, capsys, model=str(base), data=str(data))
+
+
+def test_simulated_verdicts_are_trained_on_only_when_asked_for(tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judged = artifact(tmp_path / "judged", {"train": pairs(TRAIN)})
+    (judged / "verdicts").mkdir()
+    pq.write_table(pa.table({"simulated": [False, True]}), judged / "verdicts" / "00000.parquet")
+    parent = {"name": "judged", "path": "../judged", "recipe": "made", "stage": "judge", "fingerprint": "j"}
+    data = artifact(tmp_path / "mix", {"train": conversations(TRAIN)}, parents=[parent])
+    values = {"model": str(base), "data": str(data)}
+    assert "simulated" in refused(tmp_path, capsys, **values)
+    words = [config_file(tmp_path, **values, output=str(tmp_path / "out"), max_steps=1), "--simulated"]
+    assert main("sft", Sft, sft.build, words) == 0
+
+
+def test_mistakes_in_a_config_are_named_with_their_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "dpo.yaml"
+    file.write_text("model: m\ndata: d\noutput: o\nbetta: 0.1\nepochs: -1\n", encoding="utf-8")
+    assert main("dpo", Dpo, dpo.build, [str(file)]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2 and ":4:" in told[0] and "beta" in told[0] and ":5:" in told[1]
+
+
+def test_a_word_that_trl_does_not_know_is_refused(tmp_path: Path, base: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = refused(tmp_path, capsys, model=str(base), data=str(data), trl={"max_lenght": 3})
+    assert "max_length" in told
+
+
+def test_a_command_line_word_is_laid_over_the_file(tmp_path: Path) -> None:
+    file = config_file(tmp_path, model="m", data="d", output="o")
+    config = load(file, Sft, ["learning_rate=1e-5", "adapter.rank=4", "adapter.targets=[q_proj]"])
+    assert config.learning_rate == 1e-5 and config.adapter.rank == 4 and config.adapter.targets == ["q_proj"]
+    with pytest.raises(UsageError, match="key=value"):
+        load(file, Sft, ["nonsense"])
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("CUDA out of memory. Tried to allocate 20 GiB"), "batch_size"),
+        (MemoryError(), "batch_size"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk is full"),
+        (RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/0: file write failed"), "disk is full"),
+    ],
+    ids=["gpu", "cpu", "disk", "torch_disk"],
+)
+def test_what_the_machine_lacks_is_said_in_one_line(error: Exception, told: str) -> None:
+    explained = _explained(error, Sft(model="m", data="d", output="o"))
+    assert isinstance(explained, StoppedError) and told in str(explained) and "\n" not in str(explained)
+
+
+def test_qlora_without_a_gpu_is_refused(tmp_path: Path, base: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    assert "GPU" in refused(tmp_path, capsys, model=str(base), data=str(data), adapter={"quantised": True})

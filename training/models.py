@@ -1,0 +1,151 @@
+"""A config's names in; a model, a tokenizer and adapters as transformers and peft have them out, or one clear line.
+
+Nothing is downloaded: a Hub id is looked up in the local cache.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from curate.artifact import RECEIPT, sha256_of
+from curate.config import UsageError
+from curate.contract import read_template
+from training.config import Adapter, Run
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+RUN = "run.json"
+"""What a run of ours leaves in its output before its receipt."""
+
+
+def folder_of(name: str) -> Path:
+    """The folder of a model. Raises UsageError where there is none, or where its training is unfinished."""
+    place = Path(name)
+    if place.exists() and (place / RUN).exists() and not (place / RECEIPT).exists():
+        raise UsageError(f"{place}: its training is unfinished; run the same command again, it goes on from the last checkpoint")
+    if (place / "config.json").exists():
+        return place
+    if place.exists():
+        raise UsageError(f"{place}: no config.json, so this is no model; name the output of a training run, or a Hub id")
+    return _cached(name)
+
+
+def _cached(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except (HFValidationError, LocalEntryNotFoundError):
+        raise UsageError(f"{name}: neither a model's folder nor in the Hub's local cache; fetch it with `hf download {name}`") from None
+
+
+def weights_hash(name: str) -> dict[str, str]:
+    """sha256 of the files that make a model and its tokenizer what they are, by name."""
+    kinds = ("*.safetensors", "*.bin", "config.json", "tokenizer*.json", "*.jinja")
+    files = [file for kind in kinds for file in sorted(folder_of(name).glob(kind))]
+    return {file.name: _sha256(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files}
+
+
+@lru_cache(maxsize=256)
+def _sha256(file: Path, size: int, changed: int) -> str:
+    """The file's hash, reckoned once while its size and time stay."""
+    return sha256_of(file)
+
+
+def on_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def precision_of(config: Run) -> str:
+    """bf16 or fp32: what the config says, else what the machine is good at."""
+    return config.precision or ("bf16" if on_gpu() else "fp32")
+
+
+def tokenizer_for(config: Run) -> "PreTrainedTokenizerBase":
+    """The tokenizer of transformers, with the config's template and padding."""
+    from transformers import AutoTokenizer
+
+    name = config.tokenizer or config.model
+    try:
+        made = AutoTokenizer.from_pretrained(str(folder_of(name)), local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{name}: no tokenizer can be loaded from it: {_first_line(error)}") from None
+    if config.template is not None:
+        made.chat_template = read_template(config.template)
+    if config.pad_token is not None:
+        if config.pad_token not in made.get_vocab():
+            raise UsageError(f"{name}: pad_token {config.pad_token!r} is no token of this tokenizer; name one that is")
+        made.pad_token = config.pad_token
+    if made.pad_token is None:
+        raise UsageError(f"{name}: the tokenizer has no pad token; name one that no text holds, such as `pad_token: {made.eos_token!r}`")
+    return made
+
+
+def model_for(config: Run, scores: bool = False) -> "PreTrainedModel":
+    """The model that is trained: a causal one, or one with a score head where `scores`."""
+    return loaded(config, config.model, scores, config.adapter)
+
+
+def loaded(config: Run, name: str, scores: bool = False, adapter: Adapter | None = None) -> "PreTrainedModel":
+    """A model in the config's precision and attention; weights in fp32 unless adapters leave them alone."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    frozen = adapter is not None and precision_of(config) == "bf16"
+    options = {"dtype": torch.bfloat16 if frozen else torch.float32, "attn_implementation": config.attention, "local_files_only": True}
+    options |= {"num_labels": 1} if scores else {}
+    options |= {"quantization_config": quantisation()} if adapter and adapter.quantised else {}
+    kind = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
+    torch.manual_seed(config.seed)  # a new score head is drawn
+    try:
+        made = kind.from_pretrained(str(folder_of(name)), **options)
+    except (OSError, ValueError, ImportError) as error:
+        raise UsageError(f"{name}: cannot be loaded: {_first_line(error)}") from None
+    made.config.use_cache = False
+    return made
+
+
+def quantisation() -> object:
+    """QLoRA's: 4-bit NormalFloat, the constants quantised again (Dettmers et al. 2023, 3). Raises UsageError without a GPU."""
+    import importlib.util
+
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if not torch.cuda.is_available():
+        raise UsageError("adapter.quantised: QLoRA needs a GPU; leave it out to train LoRA adapters here")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise UsageError("adapter.quantised: bitsandbytes is missing; `pip install bitsandbytes`")
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.bfloat16
+    )
+
+
+def peft_config(adapter: Adapter | None, scores: bool = False) -> "LoraConfig | None":
+    """peft's config of the adapters; None for full fine-tuning."""
+    if adapter is None:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        task_type="SEQ_CLS" if scores else "CAUSAL_LM",
+        r=adapter.rank, lora_alpha=adapter.alpha, lora_dropout=adapter.dropout, target_modules=adapter.targets,
+        use_rslora=adapter.rslora, use_dora=adapter.dora, modules_to_save=["score"] if scores else None,
+    )  # fmt: skip
+
+
+def merged(config: Run, adapter_folder: Path, scores: bool = False) -> "PreTrainedModel":
+    """The model with its adapters in its weights, from the full-precision model: a 4-bit one would be merged with its rounding."""
+    from peft import PeftModel
+
+    base = loaded(config, config.model, scores)
+    return PeftModel.from_pretrained(base, str(adapter_folder)).merge_and_unload()
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

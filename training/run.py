@@ -1,0 +1,212 @@
+"""A config file and a way to build a trainer in; a trained model with its receipt out, or one clear line.
+
+The order is the point: the config, the rows and the tokenizer are checked before a model is loaded,
+the batches before the first step, and the receipt is written after everything else.
+"""
+
+import argparse
+import errno
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from curate.artifact import RECEIPT, read_receipt, write_json
+from curate.config import StoppedError, UsageError
+from curate.contract import Report, Tokenizer
+from training import checkpoints, guards
+from training.arguments import CHECKPOINTS
+from training.config import Run, load
+from training.data import Source, Trainer, contract, prepared, source_of, tokenizer_of
+from training.models import RUN, merged, tokenizer_for
+from training.receipt import finish, identity, receipt
+
+if TYPE_CHECKING:
+    import datasets
+    from transformers import PreTrainedTokenizerBase
+    from transformers import Trainer as HfTrainer
+
+logger = logging.getLogger(__name__)
+_CHECKED = 8
+"""Rows of the first batch that guards look at."""
+
+
+class Material(NamedTuple):
+    """What a trainer is built of, all of it checked."""
+
+    config: Run
+    source: Source
+    tokenizer: "PreTrainedTokenizerBase"
+    predicted: Tokenizer
+    """The contract's view of the same tokenizer."""
+    train: "datasets.Dataset"
+    held_out: "datasets.Dataset | None"
+
+
+Build = Callable[[Material], "HfTrainer"]
+Look = Callable[..., Report]
+"""`report_of`, or another function of its parameters."""
+
+
+def main(
+    kind: Trainer, shape: type[Run], build: Build, words: list[str] | None = None, look: Look | None = None,
+    ready: Callable[[Run], Run] = lambda config: config,
+) -> int:  # fmt: skip
+    """The command line of a trainer; its exit code: 0 done, 1 stopped and to be run again, 2 the user's mistake.
+
+    `look` reports on the rows where the contract knows no such trainer; `ready` makes what a config still lacks.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m training.{kind}", description=f"Train by {kind} as a YAML file says.")
+    parser.add_argument("config", help="a YAML file, such as those in training/configs/")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="lay a value over the file's")
+    parser.add_argument("--show", type=int, metavar="ROWS", help="print rows with the trained tokens marked, and the contract's report, and stop")
+    parser.add_argument("--simulated", action="store_true", help="accept data that was judged by a simulated judge")
+    given = parser.parse_args(words)
+    try:
+        config = ready(load(given.config, shape, given.set + (["simulated=true"] if given.simulated else [])))
+        if given.show is not None:
+            print("\n".join((look or report_of)(kind, config, source_of(config), given.show).lines()))
+        else:
+            print(train(kind, config, build, look or report_of))
+    except (UsageError, StoppedError) as error:
+        print(error, file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    return 0
+
+
+def report_of(kind: Trainer, config: Run, source: Source, show: int = 0) -> Report:
+    """The contract's report over the rows that will be trained."""
+    return contract(kind, config, source, tokenizer_of(config), show)
+
+
+def train(kind: Trainer, config: Run, build: Build, look: Look = report_of) -> Path:
+    """Train as the config says, from the last whole checkpoint on where there is one; the model's directory."""
+    source, output = source_of(config), Path(config.output)
+    _installed()
+    report = look(kind, config, source)
+    for found in report.findings:
+        logger.warning(found.sentence(report.read))
+    if _is_done(output, identity(kind, config, source)):
+        return output
+    started = time.monotonic()
+    try:
+        trainer = build(_material(kind, config, source))
+        told = _trained(trainer, config, output)
+        _save(trainer, config, output, scores=kind == "reward")
+    except (RuntimeError, MemoryError, OSError) as error:
+        raise _explained(error, config) from error
+    if trainer.is_world_process_zero():
+        finish(output, receipt(kind, config, source, report, told, time.monotonic() - started))
+    return output
+
+
+def _installed() -> None:
+    try:
+        import trl  # noqa: F401
+    except ImportError:
+        raise UsageError("trl is missing; `pip install 'curate[train]'`") from None
+
+
+def _is_done(output: Path, wanted: str) -> bool:
+    """True where the output already holds this very run; UsageError where it holds another."""
+    if (output / RECEIPT).exists():
+        stated = read_receipt(output).fingerprint
+    elif (output / RUN).exists():
+        stated = json.loads((output / RUN).read_text(encoding="utf-8"))["fingerprint"]
+    else:
+        output.mkdir(parents=True, exist_ok=True)
+        write_json(output / RUN, {"fingerprint": wanted})
+        return False
+    if stated != wanted:
+        raise UsageError(f"{output}: holds a run of another config, data or version ({stated[:8]}); name another output, or move it away")
+    return (output / RECEIPT).exists()
+
+
+def _material(kind: Trainer, config: Run, source: Source) -> Material:
+    from accelerate import PartialState
+
+    from training.models import on_gpu
+
+    predicted, folder = tokenizer_of(config), Path(config.output) / "prepared"
+    with PartialState(cpu=not on_gpu()).main_process_first():
+        rows = prepared(kind, config, source, config.split, predicted, folder)
+        held_out = prepared(kind, config, source, config.held_out, predicted, folder) if config.held_out else None
+    return Material(config, source, tokenizer_for(config), predicted, rows, held_out)
+
+
+def _trained(trainer: "HfTrainer", config: Run, output: Path) -> dict:
+    """Train under the guards; what the trainer says of itself."""
+    from transformers import TrainerCallback
+
+    class Marks(TrainerCallback):
+        """Says of a checkpoint that it is whole."""
+
+        def on_save(self, args: object, state: object, control: object, **rest: object) -> None:
+            if state.is_world_process_zero:
+                checkpoints.mark(output / CHECKPOINTS / f"checkpoint-{state.global_step}")
+
+    check_batch(trainer)
+    trainer.add_callback(Marks())
+    if trainer.is_world_process_zero():
+        checkpoints.clear_broken(output / CHECKPOINTS)
+    trainer.accelerator.wait_for_everyone()
+    last = checkpoints.last_whole(output / CHECKPOINTS)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    measured = trainer.evaluate() if config.held_out else {}
+    curve = [entry for entry in trainer.state.log_history if "loss" in entry]
+    return {"metrics": measured, "curve": curve, "steps": trainer.state.global_step, "epochs": trainer.state.epoch}
+
+
+def check_batch(trainer: "HfTrainer") -> None:
+    """Look at the first rows as the collator gives them to the model. Raises UsageError for padding or other turns in the loss."""
+    rows = [trainer.train_dataset[place] for place in range(min(_CHECKED, len(trainer.train_dataset)))]
+    names = set(trainer.train_dataset.column_names)
+    if not rows or not names & {"labels", "chosen_ids"}:
+        return
+    batch = trainer.data_collator([dict(row) for row in rows])
+    guards.refuse(guards.padding_in_loss(batch))
+    if "labels" in names and "attention_mask" in batch:
+        guards.refuse(guards.trained_differs(batch, sum(label != guards.IGNORED for row in rows for label in row["labels"])))
+    if "prompt_ids" in names:
+        guards.refuse(guards.trained_differs(batch, sum(len(row[name]) for row in rows for name in ("chosen_ids", "rejected_ids"))))
+    if "chosen_ids" in names:
+        guards.refuse(guards.identical_pairs(rows))
+
+
+def _save(trainer: "HfTrainer", config: Run, output: Path, scores: bool) -> None:
+    """The model, safetensors with its chat template, beside its adapters; each file by a rename."""
+    staging = output / ".saving"
+    if trainer.is_world_process_zero():
+        shutil.rmtree(staging, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()  # else one process would remove what another has begun to save
+    trainer.save_model(str(staging / "adapter" if config.adapter else staging))
+    if not trainer.is_world_process_zero():
+        return
+    if config.adapter:
+        merged(config, staging / "adapter", scores).save_pretrained(staging)
+    trainer.processing_class.save_pretrained(staging)
+    for path in sorted(staging.rglob("*")):
+        if path.is_file() and path.name != "training_args.bin":  # a pickle, with this machine's paths
+            place = output / path.relative_to(staging)
+            place.parent.mkdir(exist_ok=True)
+            os.replace(path, place)
+    shutil.rmtree(staging)
+
+
+def _explained(error: Exception, config: Run) -> Exception:
+    """The error as one line that says what to do, where it is a known one; itself otherwise."""
+    text = str(error).lower()
+    last = checkpoints.last_whole(Path(config.output) / CHECKPOINTS)
+    kept = f"the last whole checkpoint is {last}" if last else "there was no checkpoint yet"
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+        less = "lower batch_size and raise accumulate, lower max_length, or set `checkpointing: true`"
+        return StoppedError(f"{config.output}: out of memory at {config.batch_size} rows of {config.max_length} tokens; {less}; {kept}")
+    full = getattr(error, "errno", None) == errno.ENOSPC or "no space left" in text or "file write failed" in text or "unexpected pos" in text
+    if full:
+        return StoppedError(f"{config.output}: the disk is full; free some space and run the same command again; {kept}")
+    return error

@@ -201,7 +201,9 @@ def test_the_python_door_gives_the_same_artifact(workplace: Path, monkeypatch) -
 def test_two_runs_of_one_identity_do_not_meet(workplace: Path) -> None:
     running = start(workplace, "run", "recipe.yaml", "--workers", "1")
     wait_for_ranks(workplace, 1, running)
+    running.send_signal(signal.SIGSTOP)  # else it may be done before the second one has begun
     second = curate(workplace, "run", "recipe.yaml")
+    running.send_signal(signal.SIGCONT)
     assert second.returncode == 1 and "another" in second.stderr
     running.communicate(timeout=120)
     assert running.returncode == 0

@@ -15,7 +15,7 @@ from conftest import ROOT, artifact_path, curate
 
 from curate.cli import app
 from curate.config import models_in
-from curate.recipe import KINDS, load
+from curate.recipe import KINDS, Recipe, load
 from curate.steps import AnyStep
 
 sys.path.insert(0, str(ROOT / "docs"))
@@ -117,7 +117,9 @@ def test_the_generated_pages_are_the_same_in_another_process_with_another_hash_s
 
 def test_every_stage_has_its_page_and_every_step_its_section_with_all_settings() -> None:
     pages = stages.pages()
-    assert set(pages) == {"stages.md", *(f"stages/{kind}.md" for kind in KINDS)}
+    assert set(pages) == {"stages.md", "stages/recipe.md", *(f"stages/{kind}.md" for kind in KINDS)}
+    for name in Recipe.model_fields:
+        assert f"| `{name}` |" in pages["stages/recipe.md"], name
     for step in models_in(AnyStep):
         section = pages["stages/web.md"].partition(f"### {stages.title(step)}\n")[2].partition("\n### ")[0]
         for name, field in step.model_fields.items():

@@ -1,5 +1,7 @@
 """`curate view`: rows kept and dropped in a local page, searched, filtered, each with its story; for nobody else."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +79,12 @@ def test_rows_of_pairs_are_shown_too(tmp_path: Path) -> None:
 def test_what_is_no_artifact_is_the_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no artifact"):
         opened(tmp_path)
+
+
+def test_without_its_packages_the_command_names_the_extra(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['starlette'] = None; from curate.cli import main; sys.argv = ['curate', 'view', sys.argv[1]]; main()"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "pip install 'curate[view]'" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_nobody_without_the_token_or_by_another_name_gets_an_answer(url: str) -> None:

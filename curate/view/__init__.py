@@ -5,6 +5,11 @@
     session.serve()
 """
 
-from curate.view.session import Session, export, label, view
+from curate.errors import UsageError
+
+try:
+    from curate.view.session import Session, export, label, view
+except ModuleNotFoundError as missing:
+    raise UsageError(f"looking through rows and labelling need {missing.name}: pip install 'curate[view]'") from None
 
 __all__ = ["Session", "export", "label", "view"]

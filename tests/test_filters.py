@@ -211,6 +211,14 @@ def test_limits_stand_in_the_order_default_then_published_then_said_for_the_lang
     assert (step.for_language("en").min_words, step.for_language("de").max_mean_word_length) == (60, 15)
 
 
+def test_a_rule_that_is_turned_off_is_off_in_every_language_but_those_that_set_it() -> None:
+    step = GopherQuality.model_validate(
+        {"use": "gopher_quality", "min_alphabetic_words": None, "per_language": {"de": {"min_alphabetic_words": 0.7}}}
+    )
+    assert GopherQuality(use="gopher_quality").for_language("pt").min_alphabetic_words is not None
+    assert (step.for_language("pt").min_alphabetic_words, step.for_language("de").min_alphabetic_words) == (None, 0.7)
+
+
 def test_a_step_read_back_from_its_own_record_has_the_same_limits() -> None:
     step = GopherQuality.model_validate({"use": "gopher_quality", "per_language": {"pt": {"min_words": 70}}})
     again = GopherQuality.model_validate(json.loads(step.model_dump_json()))

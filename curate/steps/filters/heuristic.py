@@ -36,6 +36,7 @@ class ByLanguage(Step):
 
     What a recipe says for all languages gives way to the published limits of a language
     (`curate/steps/languages`) or of a file of the user's own, and these to what the recipe says in `per_language`.
+    A rule that it turns off, by null, is off in every language but those.
     """
 
     rules: ClassVar[tuple[Rule, ...]]
@@ -96,7 +97,11 @@ class ByLanguage(Step):
     def _settled(self, code: str) -> Self:
         said = self.per_language[code].model_dump(exclude_unset=True) if code in self.per_language else {}
         fields = self.model_dump(exclude={"per_language", "language_files"})
-        return type(self).model_validate({**fields, **self._found(code), **said, "language_limits": False})
+        found = {name: limit for name, limit in self._found(code).items() if not self._off(name)}
+        return type(self).model_validate({**fields, **found, **said, "language_limits": False})
+
+    def _off(self, name: str) -> bool:
+        return getattr(self, name) is None and type(self).model_fields[name].default is not None
 
     def _found(self, code: str) -> dict[str, float | None | list[str]]:
         if code in self.language_files:

@@ -1,8 +1,10 @@
 """The index of benchmarks on disk: made once for a machine, mapped by every worker, and the same as one in memory."""
 
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +88,22 @@ def test_another_content_at_the_same_path_gets_an_index_of_its_own(cache: Path, 
     before = step_of(benchmark).items()
     benchmark.write_text("".join(benchmark.read_text().splitlines(keepends=True)[1:]))
     assert len(step_of(benchmark).items()) == len(before) - 1
+
+
+def test_an_index_that_nobody_asked_for_in_a_month_makes_room(cache: Path, benchmark: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(benchmark.read_text().splitlines(keepends=True)[1:]))
+    step_of(benchmark).warm_up()
+    [old] = indexes(cache)
+    lock = old.with_name(f"{old.name}.lock")
+    assert time.time() - lock.stat().st_mtime < 600
+    os.utime(lock, (0, time.time() - stored.UNUSED_S - 60))
+    step_of(benchmark).warm_up()
+    assert time.time() - lock.stat().st_mtime < 600, "every use counts"
+    os.utime(lock, (0, time.time() - stored.UNUSED_S - 60))
+    step_of(other).warm_up()
+    [new] = indexes(cache)
+    assert new != old and not lock.exists()
 
 
 def test_where_nothing_can_be_written_the_index_is_in_memory(cache: Path, benchmark: Path, monkeypatch: pytest.MonkeyPatch) -> None:

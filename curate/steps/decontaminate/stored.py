@@ -5,8 +5,10 @@ Large benchmarks are indexed by a process of their own: what that takes is given
 
 import fcntl
 import hashlib
+import shutil
 import subprocess
 import sys
+import time
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -25,6 +27,8 @@ from curate.steps.sources.inputs import list_files
 
 SMALL = 4 << 20
 """Bytes of benchmark files that a worker may index by itself."""
+UNUSED_S = 30 * 24 * 3600
+"""An index that no run asked for in so long a time is removed when another is made."""
 ARRAYS = ("hashes", "halves", "starts", "grams", "first", "postings", "known")
 
 
@@ -49,9 +53,11 @@ def stored(benchmarks: tuple[Benchmark, ...], ngram: int, min_words: int) -> Loa
         if folder is None and size > SMALL:
             _index_elsewhere(name, benchmarks, ngram, min_words)
             folder = _found(name)
+            _remove_unused()
         if folder is None:
             loaded = load(benchmarks, ngram, min_words)
             folder = made_folder(name, lambda empty: write(empty, loaded))
+            _remove_unused()
     return mapped(folder, ngram) if folder else loaded
 
 
@@ -86,6 +92,15 @@ def _one_at_a_time(name: str) -> Iterator[None]:
                 fcntl.flock(stack.enter_context((folder / f"{name}.lock").open("w")), fcntl.LOCK_EX)
                 break
         yield
+
+
+def _remove_unused() -> None:
+    """Every use of an index opens its lock for writing, so that the lock's date says when the last was."""
+    for lock in [lock for folder in folders() for lock in folder.glob("decontaminate-*.lock")]:
+        with suppress(OSError):
+            if time.time() - lock.stat().st_mtime > UNUSED_S:
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                lock.unlink()
 
 
 def _index_elsewhere(name: str, benchmarks: tuple[Benchmark, ...], ngram: int, min_words: int) -> None:

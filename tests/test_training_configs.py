@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from curate.config import Model
 from training.config import Dpo, Grpo, Kto, Preference, Pretrain, Reward, Run, Sft, load
+from training.evaluation.comparison import Compare
+from training.evaluation.win_rate import WinRate
+from training.rounds import Rounds
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "training" / "configs"
@@ -13,17 +17,24 @@ SHAPES: dict[str, type[Run]] = {
     "sft": Sft, "sft_lora": Sft, "sft_qlora": Sft, "dpo": Dpo, "ipo": Dpo, "kto": Kto, "reward": Reward, "simpo": Preference,
     "orpo": Preference, "grpo": Grpo, "pretrain": Pretrain,
 }  # fmt: skip
+OTHERS: dict[str, type[Model]] = {"compare": Compare, "rounds": Rounds, "win_rate": WinRate}
+"""Configs of what trains or measures several models."""
 LAUNCHES = {"ddp", "fsdp"}
 ROOMS = {"artifact", "config", "contract", "formats", "judges", "outputs", "rows"}
 
 
 def test_every_bundled_config_is_known() -> None:
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(SHAPES) | LAUNCHES
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(SHAPES) | set(OTHERS) | LAUNCHES
 
 
 @pytest.mark.parametrize("name", sorted(SHAPES))
 def test_a_bundled_config_loads(name: str) -> None:
     assert load(CONFIGS / f"{name}.yaml", SHAPES[name]).output.startswith("models/")
+
+
+@pytest.mark.parametrize("name", sorted(OTHERS))
+def test_a_bundled_config_of_several_models_loads(name: str) -> None:
+    assert load(CONFIGS / f"{name}.yaml", OTHERS[name]).output
 
 
 @pytest.mark.parametrize("name", sorted(LAUNCHES))
@@ -34,8 +45,8 @@ def test_a_launch_file_is_one_that_accelerate_reads(name: str) -> None:
     assert ClusterConfig.from_yaml_file(yaml_file=CONFIGS / f"{name}.yaml").num_processes == 8
 
 
-@pytest.mark.parametrize("shape", sorted(set(SHAPES.values()), key=lambda shape: shape.__name__))
-def test_every_key_says_what_it_is(shape: type[Run]) -> None:
+@pytest.mark.parametrize("shape", sorted({*SHAPES.values(), *OTHERS.values()}, key=lambda shape: shape.__name__))
+def test_every_key_says_what_it_is(shape: type[Model]) -> None:
     assert all(field.description for field in shape.model_fields.values())
 
 

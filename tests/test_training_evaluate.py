@@ -1,5 +1,6 @@
-"""Measurements of a model: perplexity and bits a byte by hand, accuracy of pairs with an interval."""
+"""Measurements of a model: perplexity and bits a byte by hand, accuracy of pairs with an interval, IFEval by a model's own answers."""
 
+import json
 import math
 from pathlib import Path
 
@@ -21,8 +22,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_model_that_knows_nothing_is_as_perplexed_as_its_vocabulary_is_large(tmp_path: Path, base: Path) -> None:
-    import json
-
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -56,6 +55,38 @@ def test_the_implicit_reward_of_dpo_is_accurate_on_held_out_pairs(tmp_path: Path
     assert evaluate.main(["pairs", str(tmp_path / "out"), str(data), "--reference", str(base)]) == 0
     accuracy, margin = (float(line.split()[1]) for line in capsys.readouterr().out.splitlines())
     assert accuracy > 0.8 and margin > 0
+
+
+def test_pairs_of_one_prompt_count_as_one_draw_of_the_interval(tmp_path: Path, base: Path) -> None:
+    rows = pairs(HELD_OUT)
+    once, often = (artifact(tmp_path / str(times), {"test": rows * times}) for times in (1, 4))
+    one, other = (evaluate.evaluate("pairs", Run(model=str(base), data=str(data), split="test", output="none")) for data in (once, often))
+    for name in ("accuracy", "margin"):
+        assert other[name].rows == 4 * one[name].rows
+        assert other[name].value == pytest.approx(one[name].value)
+        assert other[name].high - other[name].low == pytest.approx(one[name].high - one[name].low)
+
+
+def test_a_model_answers_instructions_and_is_scored_once(tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    names = ["punctuation:no_comma", "startend:quotation", "detectable_format:title"]
+    asked = [{"key": number, "prompt": f"Task {number}", "instruction_id_list": [name], "kwargs": [{}]} for number, name in enumerate(names)]
+    prompts.write_text("".join(json.dumps(row) + "\n" for row in asked), encoding="utf-8")
+    out = tmp_path / "out" / "ifeval.json"
+    words = ["ifeval", str(base), str(prompts), "--output", str(out), "--answer-length", "8", "--limit", "2"]
+    assert evaluate.main(words) == 0
+    told, made = capsys.readouterr().out, out.read_bytes()
+    assert "instruction_loose" in told and len(json.loads(made)["rows"]) == 2
+    answers = next((tmp_path / "out" / "answers").iterdir()).stat().st_mtime_ns
+    assert evaluate.main(words) == 0 and capsys.readouterr().out == told
+    assert out.read_bytes() == made and next((tmp_path / "out" / "answers").iterdir()).stat().st_mtime_ns == answers
+    assert evaluate.main(["ifeval", str(prompts)]) == 2 and "MODEL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [["--limit", "0"], ["--limit", "many"]])
+def test_a_limit_is_a_number_of_prompts(more: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        evaluate.main(["ifeval", "model", "prompts.jsonl", *more])
 
 
 def test_a_split_without_rows_is_refused_in_one_line(tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,148 +1,146 @@
-"""A model and held-out rows in; perplexity of texts or conversations, or accuracy and margin of pairs, with intervals, out.
+"""A model and held-out rows in; what it is worth, in numbers with intervals, out.
 
     python -m training.evaluate perplexity MODEL DATA --split validation
     python -m training.evaluate pairs MODEL DATA --split test [--reference SFT_MODEL]
+    python -m training.evaluate win-rate training/configs/win_rate.yaml --set model=models/dpo --set against=models/sft
+    python -m training.evaluate ifeval MODEL PROMPTS.jsonl
+    python -m training.evaluate checkpoints RUN DATA --reward REWARD_MODEL
+    python -m training.evaluate harness MODEL --tasks truthfulqa_mc2,realtoxicityprompts -- --limit 100
 
-Pairs are scored by a reward model, or by DPO's implicit reward log p(y|x) - log p_ref(y|x)
-(Rafailov et al. 2023, 4), without `--reference` by log p(y|x) alone. Intervals are percentile
-bootstraps over rows. lm-evaluation-harness reads the same folder:
-
-    lm_eval --model hf --model_args pretrained=MODEL --tasks truthfulqa_mc2,ifeval --apply_chat_template
+What each measures stands in `training/evaluation/`; `training.compare` compares whole ways of training.
 """
 
 import argparse
-import json
-import math
-import random
 import sys
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal
 
-from curate.config import UsageError
-from curate.contract import Settings, Tokenizer, load_tokenizer, predict
+from pydantic import ValidationError
+
+from curate.config import StoppedError, UsageError
+from curate.contract import Settings
 from curate.contract.files import rows_of
-from training.config import Run
+from training.config import Run, load
 from training.data import source_of
-from training.models import folder_of, loaded, on_gpu
+from training.evaluation import best_checkpoint, harness, ifeval
+from training.evaluation.answers import Sampling
+from training.evaluation.checkpoint import opened
+from training.evaluation.likelihood import pairs, perplexity
+from training.evaluation.measures import Measure, interval, mean
+from training.evaluation.win_rate import WinRate, win_rate
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-_DRAWS = 1_000
-_LOW, _HIGH = 0.025, 0.975
-
-
-class Measure(NamedTuple):
-    """A number over rows with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-    rows: int
-
-
-def interval(rows: list[tuple[float, float]], statistic: Callable[[list[tuple[float, float]]], float], seed: int = 0) -> Measure:
-    """A statistic of rows with its percentile bootstrap (Efron 1979). Raises UsageError where there are none."""
-    if not rows:
-        raise UsageError("no row could be measured; look at the data by `curate check`")
-    draw = random.Random(seed)
-    drawn = sorted(statistic(draw.choices(rows, k=len(rows))) for _ in range(_DRAWS))
-    return Measure(statistic(rows), drawn[int(_LOW * _DRAWS)], drawn[int(_HIGH * _DRAWS)], len(rows))
-
-
-def mean(rows: list[tuple[float, float]]) -> float:
-    """The ratio of the sums of (value, weight)."""
-    return sum(value for value, _ in rows) / sum(weight for _, weight in rows)
-
-
-def log_likelihood(model: "PreTrainedModel", ids: list[int], loss: list[bool]) -> float:
-    """The sum of log-probabilities of the marked tokens, in nats; the first token has none."""
-    import torch
-
-    tensor = torch.tensor([ids], device=model.device)
-    with torch.no_grad():
-        logps = model(input_ids=tensor).logits[0, :-1].float().log_softmax(-1)
-    taken = logps.gather(1, tensor[0, 1:, None])[:, 0]
-    return float(taken[torch.tensor(loss[1:], device=model.device)].sum())
-
-
-def score(model: "PreTrainedModel", ids: list[int]) -> float:
-    """A reward model's number for a sequence."""
-    import torch
-
-    with torch.no_grad():
-        return float(model(input_ids=torch.tensor([ids], device=model.device)).logits[0, 0])
-
-
-def perplexity(model: "PreTrainedModel", tokenizer: Tokenizer, rows: Iterator[dict], settings: Settings) -> dict[str, Measure]:
-    """Perplexity by learnt token, and bits a byte, which compares models of different tokenizers."""
-    tokens, size = [], []
-    for row in rows:
-        prediction = predict("sft", row, tokenizer, settings)
-        if prediction.stops or prediction.dropped:
-            continue
-        one = prediction.sequences[0]
-        text = tokenizer.decode([number for number, trained in zip(one.input_ids, one.loss, strict=True) if trained])
-        lost = -log_likelihood(model, one.input_ids, one.loss)
-        tokens.append((lost, max(sum(one.loss[1:]), 1)))
-        size.append((lost / math.log(2), max(len(text.encode()), 1)))
-    return {"perplexity": interval(tokens, lambda drawn: math.exp(mean(drawn))), "bits_per_byte": interval(size, mean)}
-
-
-def pairs(
-    model: "PreTrainedModel", reference: "PreTrainedModel | None", tokenizer: Tokenizer, rows: Iterator[dict], settings: Settings
-) -> dict[str, Measure]:
-    """How often chosen scores above rejected, a draw counting half, and by how much."""
-    scores = model.config.architectures[0].endswith("SequenceClassification")
-    margins = []
-    for row in rows:
-        prediction = predict("dpo", row, tokenizer, settings)
-        if prediction.stops or prediction.dropped:
-            continue
-        values = [_reward(model, reference, one.input_ids, one.loss, scores) for one in prediction.sequences]
-        margins.append((values[0] - values[1], 1.0))
-    right = [((value > 0) + 0.5 * (value == 0), 1.0) for value, _ in margins]
-    return {"accuracy": interval(right, mean), "margin": interval(margins, mean)}
-
-
-def _reward(model: "PreTrainedModel", reference: "PreTrainedModel | None", ids: list[int], loss: list[bool], scores: bool) -> float:
-    if scores:
-        return score(model, ids)
-    return log_likelihood(model, ids, loss) - (log_likelihood(reference, ids, loss) if reference else 0.0)
+__all__ = ["Measure", "evaluate", "interval", "main", "mean"]
 
 
 def evaluate(what: Literal["perplexity", "pairs"], config: Run, reference: str | None = None) -> dict[str, Measure]:
     """Measure a model on a split of an artifact or of files."""
-    architecture = json.loads((folder_of(config.model) / "config.json").read_text())["architectures"][0]
-    device = "cuda" if on_gpu() else "cpu"
-    model = loaded(config, config.model, scores=architecture.endswith("SequenceClassification")).eval().to(device)
-    tokenizer, settings = load_tokenizer(config.tokenizer or config.model, config.template), Settings(max_length=config.max_length)
-    rows = (row.columns for file in source_of(config).files(config.split) for row in rows_of(file))
+    files = source_of(config).files(config.split)
+    of = opened(config.model, config)
+    rows = (row.columns for file in files for row in rows_of(file))
     if what == "perplexity":
-        return perplexity(model, tokenizer, rows, settings)
-    other = loaded(config, reference).eval().to(device) if reference else None
-    return pairs(model, other, tokenizer, rows, settings)
+        return perplexity(of, rows, Settings(max_length=config.max_length))
+    return pairs(of, opened(reference) if reference else None, rows, Settings(max_length=config.max_length))
+
+
+def _likelihood(given: argparse.Namespace) -> list[str]:
+    config = Run(model=given.model, data=given.data, split=given.split, output="none", max_length=given.max_length)
+    measured = evaluate(given.what, config, getattr(given, "reference", None))
+    return [f"{name}: {one}" for name, one in measured.items()]
+
+
+def _win_rate(given: argparse.Namespace) -> list[str]:
+    sets = given.set + (["simulated=true"] if given.simulated else [])
+    return win_rate(load(given.config, WinRate, sets)).lines()
+
+
+def _ifeval(given: argparse.Namespace) -> list[str]:
+    if given.answers:
+        return ifeval.score(ifeval.prompts_in(given.prompts), ifeval.answers_in(given.answers), given.output).lines()
+    if not given.model:
+        raise UsageError("ifeval: give a MODEL before the prompts, or --answers FILE")
+    return ifeval.answer_and_score(given.model, given.prompts, _sampling(given), given.output, given.limit).lines()
+
+
+def _checkpoints(given: argparse.Namespace) -> list[str]:
+    return best_checkpoint.choose(given.run, given.data, given.split, given.reward, _sampling(given), given.limit).lines()
+
+
+def _harness(given: argparse.Namespace) -> list[str]:
+    return harness.run(given.model, given.tasks, given.more)
+
+
+def _sampling(given: argparse.Namespace) -> Sampling:
+    named = {name: getattr(given, name) for name in Sampling.model_fields}
+    try:
+        return Sampling(**named)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg'].lower()}, not {first['input']}") from None
+
+
+_WORK = {
+    "perplexity": _likelihood, "pairs": _likelihood, "win-rate": _win_rate, "ifeval": _ifeval, "checkpoints": _checkpoints, "harness": _harness,
+}  # fmt: skip
 
 
 def main(words: list[str] | None = None) -> int:
-    """The command; its exit code."""
+    """The command; its exit code: 0 done, 1 stopped and to be run again, 2 the user's mistake."""
+    words = sys.argv[1:] if words is None else words
+    end = words.index("--") if "--" in words else len(words)
+    given = _parser().parse_args(words[:end], argparse.Namespace(more=words[end + 1 :]))
+    try:
+        print("\n".join(_WORK[given.what](given)))
+    except (UsageError, StoppedError) as error:
+        print(error, file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description="Measure a model on held-out rows.")
-    parser.add_argument("what", choices=["perplexity", "pairs"])
-    parser.add_argument("model")
+    kinds = parser.add_subparsers(dest="what", required=True)
+    for name, about in (("perplexity", "of texts or conversations"), ("pairs", "accuracy and margin of pairs")):
+        one = kinds.add_parser(name, help=about)
+        _held_out(one, "model")
+        one.add_argument("--max-length", type=int, default=1024)
+    one.add_argument("--reference", help="the SFT model, for DPO's implicit reward")
+    one = kinds.add_parser("win-rate", help="of one checkpoint against another, by a judge")
+    one.add_argument("config", help="a YAML file, such as training/configs/win_rate.yaml")
+    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="lay a value over the file's")
+    one.add_argument("--simulated", action="store_true", help="count the verdicts of a simulated judge")
+    one = kinds.add_parser("ifeval", help="verifiable instructions: strict and loose accuracy")
+    one.add_argument("model", nargs="?")
+    one.add_argument("prompts", help="the paper's prompts: .jsonl, .jsonl.gz or .parquet")
+    one.add_argument("--answers", help="score the answers of this file instead of a model's")
+    one.add_argument("--output", help="JSON file for the scores and every verdict")
+    _sampled(one, 1024)
+    one = kinds.add_parser("checkpoints", help="choose the best checkpoint of a run by a reward model")
+    _held_out(one, "run")
+    one.add_argument("--reward", required=True, help="folder of a reward model")
+    _sampled(one, 512)
+    one = kinds.add_parser("harness", help="run lm-evaluation-harness; words after `--` go to `lm_eval` as they are")
+    one.add_argument("model")
+    one.add_argument("--tasks", required=True, type=lambda text: text.split(","), metavar="NAME,NAME")
+    return parser
+
+
+def _held_out(parser: argparse.ArgumentParser, first: str) -> None:
+    parser.add_argument(first)
     parser.add_argument("data")
     parser.add_argument("--split", default="test")
-    parser.add_argument("--reference", help="the SFT model, for DPO's implicit reward")
-    parser.add_argument("--max-length", type=int, default=1024)
-    given = parser.parse_args(words)
-    try:
-        config = Run(model=given.model, data=given.data, split=given.split, output="none", max_length=given.max_length)
-        measured = evaluate(given.what, config, given.reference)
-    except UsageError as error:
-        print(error, file=sys.stderr)
-        return 2
-    for name, one in measured.items():
-        print(f"{name}: {one.value:.4f} [{one.low:.4f}, {one.high:.4f}] over {one.rows:,} rows")
-    return 0
+
+
+def _sampled(parser: argparse.ArgumentParser, answer_length: int) -> None:
+    parser.add_argument("--limit", type=_count, help="prompts that are answered, from the first on")
+    parser.add_argument("--answer-length", type=int, default=answer_length, help="longest answer in tokens")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch-size", type=int, default=16)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number of prompts from 1 on")
+    return int(text)
 
 
 if __name__ == "__main__":

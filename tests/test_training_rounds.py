@@ -1,0 +1,327 @@
+"""Rounds of generate, judge and DPO: a real server of each checkpoint, a simulated judge, a kill between two rounds."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+from judge_server import Running, running
+from training_models import TINY, assistant, model_folder, question, user
+
+pytest.importorskip("trl", reason="TRL is an extra")
+
+import torch
+
+from curate.artifact import Artifact, read_receipt
+from curate.config import StoppedError, UsageError
+from curate.contract import Settings, load_tokenizer, predict
+from training.config import load
+from training.models import weights_hash
+from training.rounds import Rounds, main
+from training.serving import guarded, lay_out, name_of, served
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPE = ROOT / "training" / "recipes" / "rounds.yaml"
+SAID = {"gold": 2.0, "silver": -2.0, "gold and silver": 1.0, "copper": -1.0}
+"""What the start says, each as often, and what the judge thinks of it."""
+PROMPTS = 12
+LIMIT_S = 900
+
+
+def talker(folder: Path) -> Path:
+    """A tiny model that answers every question by one of SAID."""
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    tokenizer, model = load_tokenizer(model_folder(folder)), AutoModelForCausalLM.from_pretrained(folder)
+    rows = [{"messages": [user(question(number)[0]), assistant(text)]} for number in range(0, 96, 5) for text in SAID]
+    made = [predict("sft", row, tokenizer, Settings()).sequences[0] for row in rows]
+    longest = max(len(one.input_ids) for one in made)
+    ids = torch.tensor([one.input_ids + [1] * (longest - len(one.input_ids)) for one in made])
+    learnt = torch.tensor([[*one.loss] + [False] * (longest - len(one.loss)) for one in made])
+    steps = torch.optim.AdamW(model.parameters(), lr=0.01)
+    for _ in range(80):
+        model(ids, labels=ids.masked_fill(~learnt, -100)).loss.backward()
+        steps.step()
+        steps.zero_grad()
+    model.save_pretrained(folder)
+    return folder
+
+
+def likelihood(model_path: Path, text: str) -> float:
+    """The mean log-probability of an answer over questions."""
+    from transformers import AutoModelForCausalLM
+
+    tokenizer, model, total = load_tokenizer(model_path), AutoModelForCausalLM.from_pretrained(model_path), 0.0
+    for number in range(8):
+        one = predict("sft", {"messages": [user(question(number)[0]), assistant(text)]}, tokenizer, Settings()).sequences[0]
+        with torch.no_grad():
+            logps = model(torch.tensor([one.input_ids])).logits[0].log_softmax(-1)
+        total += sum(float(logps[place - 1, one.input_ids[place]]) for place in range(1, len(one.loss)) if one.loss[place])
+    return total / 8
+
+
+def config_file(folder: Path, **values: object) -> Path:
+    """A config of two rounds with other prompts in each."""
+    for number in (1, 2):
+        lines = [json.dumps({"text": question(place)[0]}) for place in range(PROMPTS * (number - 1), PROMPTS * number)]
+        (folder / f"prompts-{number}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    params = {"prompts": str(folder / "prompts-{round}.jsonl"), "max_tokens": 8}
+    dpo = {**TINY, "epochs": 4, "learning_rate": 0.0005, "beta": 0.5, "log_steps": 1, "reference_store": str(folder / "store")}
+    given = {"output": str(folder / "rounds"), "recipe": str(RECIPE), "params": params, "dpo": dpo, **values}
+    (folder / "rounds.yaml").write_text(json.dumps(given), encoding="utf-8")
+    return folder / "rounds.yaml"
+
+
+def until(holds: Callable[[], object], process: subprocess.Popen | None = None) -> None:
+    """Wait for a condition; fail where the process ends before it."""
+    end = time.monotonic() + LIMIT_S
+    while not holds():
+        assert process is None or process.poll() is None, "the process ended too early"
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def at_home(folder: Path) -> list[int]:
+    """Processes that work inside a folder."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if folder in Path(os.readlink(place / "cwd")).parents:
+                found.append(int(place.name))
+        except OSError:
+            continue
+    return found
+
+
+class Chain(NamedTuple):
+    """Two rounds that were killed while the second one's checkpoint was served, and then run to their end."""
+
+    folder: Path
+    start: Path
+    judge: Running
+    first_model: dict[str, int]
+    """Times of the first round's files before the second start."""
+    last_line: str
+
+    @property
+    def rounds(self) -> list[Path]:
+        return [self.folder / "rounds" / f"round-{number}" for number in (1, 2)]
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    pytest.importorskip("fastapi", reason="`transformers serve` needs fastapi, of the extra `serve`")
+    folder = tmp_path_factory.mktemp("chain")
+    start = talker(folder / "start")
+    launch = ["sh", "-c", f'echo "$@" >> {folder}/launched; exec "$0" "$@"', sys.executable]
+    words = [sys.executable, "-m", "training.rounds", str(config_file(folder, model=str(start), launch=launch)), "--simulated"]
+    with running(folder / "judge", utilities=SAID, judges={"judge-a": {"slope": 3.0}}) as judge:
+        environment = {**os.environ, "CURATE_ENDPOINT_JUDGE_URL": judge.url}
+        killed = subprocess.Popen(words, cwd=ROOT, env=environment)
+        until(lambda: (folder / "rounds" / "round-2" / "serve.log").exists() and at_home(folder / "rounds"), killed)
+        killed.kill()
+        killed.wait()
+        until(lambda: not at_home(folder / "rounds"))
+        before = times(folder / "rounds" / "round-1" / "model")
+        done = subprocess.run(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        yield Chain(folder, start, judge, before, done.stdout.splitlines()[-1])
+
+
+def times(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.is_file()}
+
+
+def test_the_last_line_names_the_last_rounds_model(chain: Chain) -> None:
+    assert Path(chain.last_line) == chain.rounds[1] / "model"
+
+
+def test_each_receipt_names_the_checkpoint_before_it(chain: Chain) -> None:
+    befores = [chain.start, chain.rounds[0] / "model"]
+    for home, before in zip(chain.rounds, befores, strict=True):
+        receipt = read_receipt(home)
+        assert receipt.report["round"]["before"] == name_of(str(before)) and receipt.models == weights_hash(str(before))
+        assert Path(receipt.config["model"]) == before
+    model = Artifact(chain.rounds[1] / "model")
+    assert model.parents()["model"].path == chain.rounds[0] / "model"
+
+
+def test_the_walk_back_from_the_last_round_passes_through_every_round_to_the_prompts(chain: Chain) -> None:
+    stages = [one.receipt.stage for one in Artifact(chain.rounds[1]).ancestors()]
+    pairs = ["ingest", "generate", "judge", "mix"]
+    assert stages == [*pairs, *pairs, "train_dpo", "train_dpo"]
+
+
+def test_every_round_is_answered_by_the_checkpoint_before_it_alone(chain: Chain) -> None:
+    for home, before in zip(chain.rounds, [chain.start, chain.rounds[0] / "model"], strict=True):
+        data = Artifact(home / "model").parents()["data"]
+        rows = data.ancestors()[-1].data().collect().to_dicts()
+        assert len(rows) == PROMPTS
+        assert {answer["model"] for row in rows for answer in row["candidates"]} == {name_of(str(before))}
+
+
+def test_answers_are_drawn_and_not_the_likeliest_one_four_times(chain: Chain) -> None:
+    rows = Artifact(chain.rounds[0] / "model").parents()["data"].ancestors()[-1].data().collect().to_dicts()
+    assert sum(len({answer["text"] for answer in row["candidates"]}) > 1 for row in rows) > PROMPTS / 2
+
+
+def test_each_round_starts_from_its_reference_and_moves_towards_what_the_judge_prefers(chain: Chain) -> None:
+    for home in chain.rounds:
+        assert read_receipt(home).report["round"]["curve"][0]["loss"] == pytest.approx(0.693, abs=0.01)
+    models = [chain.start, *(home / "model" for home in chain.rounds)]
+    preferred = [likelihood(model, "gold") - likelihood(model, "silver") for model in models]
+    assert preferred == sorted(preferred) and preferred[2] - preferred[0] > 0.5
+
+
+def test_a_finished_round_is_not_run_again_after_a_kill(chain: Chain) -> None:
+    assert times(chain.rounds[0] / "model") == chain.first_model
+
+
+def test_each_round_is_trained_once_by_the_launcher_that_is_named(chain: Chain) -> None:
+    launched = (chain.folder / "launched").read_text(encoding="utf-8").splitlines()
+    assert launched == [f"-m training.dpo {home / 'dpo.yaml'}" for home in chain.rounds]
+
+
+def test_no_call_is_paid_twice_though_the_rounds_were_killed(chain: Chain) -> None:
+    asked = [entry["key"] for entry in chain.judge.entries()]
+    assert len(asked) == len(set(asked))
+
+
+def test_a_simulated_judge_is_named_in_every_receipt(chain: Chain) -> None:
+    assert all(read_receipt(place).report["simulated"] for home in chain.rounds for place in (home, home / "model"))
+
+
+def test_all_of_it_again_starts_no_server_and_asks_nobody(chain: Chain, capsys: pytest.CaptureFixture[str]) -> None:
+    before = [times(home / "model") for home in chain.rounds]
+    command = [sys.executable, "-c", "raise SystemExit('no server is needed')"]
+    assert main([str(chain.folder / "rounds.yaml"), "--simulated", "--set", f"serve={json.dumps(command)}"]) == 0
+    assert [times(home / "model") for home in chain.rounds] == before
+    assert Path(capsys.readouterr().out.splitlines()[-1]) == chain.rounds[1] / "model"
+
+
+def test_verdicts_of_a_simulated_judge_are_refused_without_a_word(chain: Chain, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(chain.folder / "rounds.yaml")]) == 2
+    assert "--simulated" in capsys.readouterr().err
+
+
+def test_nothing_of_the_rounds_is_left_running(chain: Chain) -> None:
+    assert at_home(chain.folder / "rounds") == []
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return model_folder(tmp_path_factory.mktemp("plain") / "model")
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code, "{model}", "{port}"]
+
+
+def test_a_server_that_does_not_start_is_told_with_its_last_words(plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    serve = python("import sys; print('no GPU for', sys.argv[1]); sys.exit(3)")
+    assert main([str(config_file(tmp_path, model=str(plain), serve=serve))]) == 1
+    said = capsys.readouterr().err
+    assert "exit code 3" in said and f"no GPU for {name_of(str(plain))}" in said and "serve.log" in said
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_leaves_no_server(plain: Path, tmp_path: Path) -> None:
+    file = config_file(tmp_path, model=str(plain), serve=python("import time; time.sleep(600)"))
+    words = [sys.executable, "-m", "training.rounds", str(file)]
+    process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    until(lambda: at_home(tmp_path / "rounds"), process)
+    process.send_signal(signal.SIGINT)
+    assert "the same command" in process.communicate()[1] and process.returncode == 1
+    assert at_home(tmp_path / "rounds") == []
+
+
+def test_a_recipe_without_a_writer_is_the_users_mistake(plain: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    recipe = ROOT / "pipelines" / "kto.yaml"
+    assert main([str(config_file(tmp_path, model=str(plain), recipe=str(recipe), params={}, serve=python("")))]) == 2
+    assert "no parameter 'writer'" in capfd.readouterr().err
+
+
+def test_a_server_that_never_answers_is_stopped_when_its_time_is_over(plain: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoppedError, match="in time"), served(str(plain), python("import time; time.sleep(600)"), tmp_path, wait_s=1):
+        pass
+    assert at_home(tmp_path) == []
+
+
+def test_a_server_that_refuses_a_question_is_not_waited_for(plain: Path, tmp_path: Path) -> None:
+    code = "import sys, http.server as h; h.HTTPServer(('127.0.0.1', int(sys.argv[2])), h.SimpleHTTPRequestHandler).serve_forever()"
+    with pytest.raises(StoppedError, match="status 501"), served(str(plain), python(code), tmp_path, wait_s=LIMIT_S):
+        pass
+
+
+def test_a_program_that_is_not_here_is_named_before_anything_is_asked(plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(config_file(tmp_path, model=str(plain), serve=["no-such-server", "{model}"]))]) == 2
+    assert "no-such-server" in capsys.readouterr().err and not (tmp_path / "rounds").exists()
+
+
+def test_a_warden_takes_the_childrens_children_along(tmp_path: Path) -> None:
+    grandchild = "import subprocess, sys; print(subprocess.Popen(['sleep', '600']).pid, flush=True); import time; time.sleep(600)"
+    with guarded([sys.executable, "-c", grandchild], stdout=subprocess.PIPE, text=True) as process:
+        pid = int(process.stdout.readline())
+        process.stdout.close()
+    until(lambda: not alive(pid))
+
+
+def alive(pid: int) -> bool:
+    """True while the process runs; one that ended and was not waited for runs no more."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_checkpoint_is_named_by_what_it_holds(plain: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(plain, tmp_path / "moved")
+    assert name_of(str(moved)) == name_of(str(plain))
+    config = json.loads((moved / "config.json").read_text())
+    (moved / "config.json").write_text(json.dumps({**config, "rope_theta": 1.0}))
+    assert name_of(str(moved)) != name_of(str(plain))
+
+
+def test_a_served_model_draws_and_stops_where_its_template_ends_a_turn(plain: Path, tmp_path: Path) -> None:
+    lay_out(str(plain), tmp_path / "served")
+    stated = json.loads((tmp_path / "served" / "generation_config.json").read_text())
+    end = load_tokenizer(plain).backend.token_to_id("<|im_end|>")
+    assert stated["do_sample"] and stated["eos_token_id"] == [1, end] and stated["pad_token_id"] == 1
+    assert (tmp_path / "served" / "model.safetensors").read_bytes() == (plain / "model.safetensors").read_bytes()
+
+
+def test_vllm_is_started_by_its_own_command_beside_the_model_that_it_is_to_serve(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    answers = f"{sys.executable} {ROOT / 'tests' / 'judge_server.py'} --config {tmp_path / 'server.json'}"
+    lines = [
+        "#!/bin/sh",
+        f'echo "$@" > {tmp_path}/words',
+        f"ls $2 > {tmp_path}/files",
+        f"""echo '{{"port": '$6'}}' > {tmp_path}/server.json""",
+        f"exec {answers}",
+    ]
+    (tmp_path / "bin" / "vllm").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "bin" / "vllm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    with served(str(plain), "vllm", tmp_path, wait_s=LIMIT_S) as url:
+        port = urlsplit(url).port
+    assert (tmp_path / "words").read_text().split() == ["serve", name_of(str(plain)), "--host", "127.0.0.1", "--port", str(port)]
+    assert "model.safetensors" in (tmp_path / "files").read_text()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+@pytest.mark.parametrize("key", ["model", "data", "output"])
+def test_what_a_round_sets_itself_is_refused_in_its_settings_of_dpo(tmp_path: Path, key: str) -> None:
+    with pytest.raises(UsageError, match=f"rounds.yaml:1: '{key}'"):
+        load(config_file(tmp_path, model="m", dpo={key: "mine"}), Rounds)

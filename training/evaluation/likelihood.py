@@ -1,0 +1,121 @@
+"""A model and held-out rows in; what each row costs the model, and perplexity or accuracy with intervals, out.
+
+Pairs are scored by a reward model, or by DPO's implicit reward log p(y|x) - log p_ref(y|x)
+(Rafailov et al. 2023, 4), without a reference by log p(y|x) alone.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from curate.config import UsageError
+from curate.contract import Prediction, Settings, predict
+from training.evaluation.checkpoint import Opened
+from training.evaluation.measures import Measure, exponential, interval, mean, share_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class Cost(NamedTuple):
+    """What the learnt tokens of one row cost a model."""
+
+    nats: float
+    tokens: int
+    bytes: int
+
+
+class Gap(NamedTuple):
+    """By how much a model prefers the chosen answer to a prompt."""
+
+    prompt: str
+    margin: float
+
+
+def log_likelihood(model: "PreTrainedModel", ids: list[int], loss: list[bool]) -> float:
+    """The sum of log-probabilities of the marked tokens, in nats; the first token has none."""
+    import torch
+
+    tensor = torch.tensor([ids], device=model.device)
+    with torch.no_grad():
+        logps = model(input_ids=tensor).logits[0, :-1].float().log_softmax(-1)
+    taken = logps.gather(1, tensor[0, 1:, None])[:, 0]
+    return float(taken[torch.tensor(loss[1:], device=model.device)].sum())
+
+
+def score(model: "PreTrainedModel", ids: list[int]) -> float:
+    """A reward model's number for a sequence."""
+    import torch
+
+    with torch.no_grad():
+        return float(model(input_ids=torch.tensor([ids], device=model.device)).logits[0, 0])
+
+
+def costs(of: Opened, rows: Iterable[dict], settings: Settings) -> list[Cost]:
+    """What each row costs that the trainer of SFT would take."""
+    found = []
+    for row in rows:
+        prediction = predict("sft", row, of.tokenizer, settings)
+        if prediction.stops or prediction.dropped:
+            continue
+        one = prediction.sequences[0]
+        text = of.tokenizer.decode([number for number, trained in zip(one.input_ids, one.loss, strict=True) if trained])
+        found.append(Cost(-log_likelihood(of.model, one.input_ids, one.loss), max(sum(one.loss[1:]), 1), max(len(text.encode()), 1)))
+    return found
+
+
+def perplexity(of: Opened, rows: Iterable[dict], settings: Settings) -> dict[str, Measure]:
+    """Perplexity by learnt token, and bits a byte, which compares models of different tokenizers."""
+    found = costs(of, rows, settings)
+    tokens = [(cost.nats, float(cost.tokens)) for cost in found]
+    size = [(cost.nats / math.log(2), float(cost.bytes)) for cost in found]
+    return {"perplexity": interval(tokens, lambda drawn: exponential(mean(drawn))), "bits_per_byte": interval(size, mean)}
+
+
+def margins(of: Opened, reference: Opened | None, rows: Iterable[dict], settings: Settings) -> list[Gap]:
+    """By how much chosen scores above rejected, in each pair that the trainer of DPO would take."""
+    found = []
+    for row in rows:
+        prediction = predict("dpo", row, of.tokenizer, settings)
+        if prediction.stops or prediction.dropped:
+            continue
+        chosen, rejected = _rewards(of, reference, prediction)
+        found.append(Gap(str(row.get("prompt") or row["chosen"]), chosen - rejected))
+    return found
+
+
+def _rewards(of: Opened, reference: Opened | None, prediction: Prediction) -> list[float]:
+    if of.scores:
+        return [score(of.model, one.input_ids) for one in prediction.sequences]
+    made = [log_likelihood(of.model, one.input_ids, one.loss) for one in prediction.sequences]
+    if reference is None:
+        return made
+    return [value - log_likelihood(reference.model, one.input_ids, one.loss) for value, one in zip(made, prediction.sequences, strict=True)]
+
+
+def right(margin: float) -> float:
+    """1 where chosen is ahead, 0.5 at a draw."""
+    return (margin > 0) + 0.5 * (margin == 0)
+
+
+def pairs(of: Opened, reference: Opened | None, rows: Iterable[dict], settings: Settings) -> dict[str, Measure]:
+    """How often chosen scores above rejected, a draw counting half, and by how much; pairs of one prompt are drawn together."""
+    by_prompt: dict[str, list[float]] = {}
+    for gap in margins(of, reference, rows, settings):
+        by_prompt.setdefault(gap.prompt, []).append(gap.margin)
+    clusters = list(by_prompt.values())
+    accuracy = share_of([[right(margin) for margin in cluster] for cluster in clusters])
+    margin = interval([(sum(cluster), float(len(cluster))) for cluster in clusters], mean)
+    return {"accuracy": accuracy, "margin": margin._replace(rows=accuracy.rows)}
+
+
+def rewards(scorer: Opened, prompts: Iterable[list[dict]], answers: Iterable[str]) -> list[float]:
+    """A reward model's number for each answer to its prompt, rendered as its trainer renders pairs."""
+    found = []
+    for prompt, answer in zip(prompts, answers, strict=True):
+        turn = [{"role": "assistant", "content": answer}]
+        prediction = predict("reward", {"prompt": prompt, "chosen": turn, "rejected": turn}, scorer.tokenizer, Settings(max_length=None))
+        if prediction.stops:
+            raise UsageError(f"{scorer.tokenizer.name}: {prediction.stops}: {prediction.detail}; see `curate check --for reward`")
+        found.append(score(scorer.model, prediction.sequences[0].input_ids))
+    return found

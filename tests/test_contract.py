@@ -70,7 +70,7 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokenizer]
     load_tokenizer(saved(folder / "bos", "metaspace", "chatml"))
     templates = {
         "chatml": "chatml", "wrong": MARKED_WRONG, "header": HEADER_INSIDE, "no_stop": NO_STOP, "unmarked": UNMARKED, "deaf": DEAF,
-        "dated": DATED, "gemma": "gemma", "none": None,
+        "dated": DATED, "gemma": "gemma", "llama3_1": "llama3_1", "none": None,
     }  # fmt: skip
     made = {name: load_tokenizer(saved(folder / name, "byte_level", template)) for name, template in templates.items()}
     return made | {
@@ -95,7 +95,19 @@ def warnings(report: Report) -> set[str]:
     return {found.trap for found in report.findings} - refusals(report)
 
 
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}
+
+
+def calling(calls: int = 1, beside: str = "") -> dict:
+    """A question, so many calls of a tool, and what becomes of their answers."""
+    call = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Faro"}}}
+    asks = assistant(beside) | {"tool_calls": [call] * calls}
+    return {"messages": [user("Faro?"), asks, *[{"role": "tool", "content": "21"}] * calls, assistant("It is 21 degrees.")]}
+
+
 GOOD = {
+    "tools": ("sft", [calling(2, "One moment.") | {"tools": [TOOL]}, chat()], "chatml", {}),
+    "tools of Llama 3.1": ("sft", [calling() | {"tools": [TOOL]}], "llama3_1", {}),
     "messages": ("sft", [chat(), {"messages": [{"role": "system", "content": "Brief."}, *chat()["messages"]]}], "chatml", {}),
     "prompt and completion": ("sft", [{"prompt": [user("Where?")], "completion": [assistant("Porto.")]}], "unmarked", {}),
     "strings without a template": ("sft", [{"prompt": "2+2=", "completion": "4"}], "none", {}),
@@ -136,6 +148,11 @@ SEEDED = [
     ("no_chat_template", "dpo", [pair()], "none", {}),
     ("no_generation_marks", "sft", [chat()], "unmarked", {}),
     ("template_refuses", "sft", [{"messages": [user("a"), user("b"), assistant("c")]}], "gemma", {}),
+    ("tools_unsaid", "sft", [chat() | {"tools": [TOOL]}], "header", {}),
+    ("tools_unsaid", "sft", [calling()], "header", {}),
+    ("tools_unsaid", "dpo", [pair() | {"prompt": calling()["messages"][:-1]}], "unmarked", {}),
+    ("template_refuses", "sft", [calling() | {"tools": [TOOL]}], "gemma", {}),
+    ("template_refuses", "sft", [calling(2) | {"tools": [TOOL]}], "llama3_1", {}),
     ("headers_in_loss", "sft", [chat()], "header", {}),
     ("headers_in_loss", "dpo", [pair()], "deaf", {}),
     ("user_turns_in_loss", "sft", [chat()], "chatml", {"assistant_only_loss": False}),

@@ -105,3 +105,14 @@ def test_a_template_file_replaces_the_tokenizers_own_and_enters_the_identity(tmp
     }  # fmt: skip
     assert own.model_dump(context={"content_hash": lambda path: Path(path).name})["template"] == "own.jinja"
     assert {path.name for path in plain.reads()} == {"tokenizer_config.json", "chat_template.jinja"}
+
+
+def test_tools_that_a_template_would_leave_out_are_refused_by_what_they_are(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(saved(tmp_path, "byte_level", UNMARKED))
+    call = [{"type": "function", "function": {"name": "weather", "arguments": {}}}]
+    asks = [TURNS[1], {"role": "assistant", "content": "", "tool_calls": call}, {"role": "tool", "content": "21"}, TURNS[2]]
+    with pytest.raises(Stops) as caught:
+        tokenised({"messages": asks}, tokenizer)
+    assert (caught.value.trap, caught.value.detail) == ("tools_unsaid", "calls")
+    with pytest.raises(Stops, match="definitions"):
+        tokenised({"messages": TURNS, "tools": [{"type": "function", "function": {"name": "weather"}}]}, tokenizer)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from curate.steps.dedup import Decisions, Dedup, ExactDedup, MinHashDedup
+from curate.steps.dedup import Decisions, Dedup, ExactDedup, MinHashDedup, store
 from curate.steps.dedup.estimate import wilson
 from curate.steps.dedup.permutations import signatures
 from curate.steps.dedup.shingles import shingle_sets, shingles
@@ -242,6 +242,21 @@ def test_the_ranks_do_not_change_the_decisions(tmp_path, step):
     whole = resolved(step, units, tmp_path, alive=alive)
     cut = resolved(step, units, tmp_path, ranks=(1, 40, 40, 77), alive=alive)
     assert same(whole, cut)
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_how_little_is_in_memory_at_once_does_not_change_the_decisions(tmp_path, monkeypatch, verify):
+    step = MinHashDedup(use="minhash_dedup", verify=verify)
+    originals = [words(60, seed) for seed in range(12)]
+    units = [unit(" ".join(one), number) for number, one in enumerate(originals)]
+    units += [unit(" ".join(edited(one, 0.05, 100 + number)), 20 + number) for number, one in enumerate(originals)]
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "bit").mkdir()
+    whole = resolved(step, units, tmp_path / "whole")
+    for name, value in (("_MOST_OPEN", 2), ("_HELD_BYTES", 600), ("_DOCUMENTS_READ", 3), ("_BANDS_READ", 5)):
+        monkeypatch.setattr(store, name, value)
+    bit_by_bit = resolved(step, units, tmp_path / "bit", ranks=(1, 4, 5, 9, 16, 20))
+    assert whole.leaving.sum() == 12 and same(whole, bit_by_bit)
 
 
 def test_signature_files_are_the_same_bytes_whatever_came_before(tmp_path):

@@ -1,5 +1,6 @@
 """Pair rules: judged answers in, pairs or the reason why there are none out."""
 
+import json
 from itertools import combinations
 
 import pytest
@@ -111,3 +112,17 @@ def test_critiques_are_no_answers() -> None:
 def test_equal_texts_of_unequal_ranks_are_refused_by_their_law() -> None:
     row = candidates("r", 1, [{"text": "same", "rank": 1}, {"text": "same ", "rank": 2}])
     assert refused(rule("all"), row) == "identical_answers"
+
+
+def test_a_pair_names_who_wrote_its_sides_and_where_the_judge_saw_them() -> None:
+    answers = [{"text": "answer 0", "rank": 2, "model": "m"}, {"text": "answer 1", "rank": 1, "model": "n"}, {"text": "answer 2"}]
+    made = rule("best_worst").rows({**candidates("r", 1, answers), "metadata": '{"positions":[2,1,null],"vote":"b"}'})
+    told = json.loads(made[0]["metadata"])
+    assert told == {
+        "chosen_model": "n", "chosen_position": 1, "positions": [2, 1, None], "rejected_model": "m", "rejected_position": 2, "vote": "b",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("metadata", ["{}", '{"positions":[1]}', '{"positions":"first"}'])
+def test_a_pair_says_nothing_of_what_is_not_known_of_its_sides(metadata: str) -> None:
+    assert rule("best_worst").rows({**ranked(2, 1), "metadata": metadata})[0]["metadata"] == metadata

@@ -46,6 +46,17 @@ def test_one_step_may_stand_on_prompt_and_on_answer(tmp_path: Path) -> None:
     assert [(step.name, step.into, step.out) for step in one.made.steps] == [("gopher_repetition.answer", 3, 2), ("gopher_repetition.prompt", 2, 1)]
 
 
+SHORT = ("Sim.", "No, you may not.", "Paris is the capital of France.", "O resultado é 42, e 42 é a resposta.")
+
+
+def test_short_answers_are_no_repetition_unless_the_recipe_says_so(tmp_path: Path) -> None:
+    given = artifact(tmp_path / "in", "conversation", [chat(number, "Pois?", text) for number, text in enumerate((*SHORT, "de novo " * 20))])
+    assert ends(refine(tmp_path / "a", given, [{"use": "gopher_repetition", "on": "answer"}]).rows) == "0123"
+    stated = refine(tmp_path / "b", given, [{"use": "gopher_repetition", "on": "answer", "top_2_gram": 0.2}])
+    assert stated.made.counts.dropped["gopher_repetition.answer.top_2_gram"] > 1
+    assert ends(refine(tmp_path / "c", given, [{"use": "gopher_repetition"}]).rows) != "0123"
+
+
 def test_rows_that_no_step_changes_are_written_as_they_came(tmp_path: Path) -> None:
     rows = [pair(n, f"Question {n}?", f"Yes {n}.", f"No {n}.", metadata='{"x":1}', licence="MIT") for n in range(50)]
     given = artifact(tmp_path / "in", "preference", rows)

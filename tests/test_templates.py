@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from contract_models import saved
 from curate.contract import Tokenizer, load_tokenizer, template_problem
+from curate.contract.template import render
+from curate.contract.unsaid import unsaid_by
 from curate.formats.templates import NAMES
 
 transformers = pytest.importorskip("transformers")
@@ -23,6 +25,7 @@ STOPS: dict[str, Callable[[str], str]] = {
     "chatml": lambda words: words + "<|im_end|>",
     "llama2": lambda words: " " + words.strip() + " </s>",
     "llama3": lambda words: words.strip() + "<|eot_id|>",
+    "llama3_1": lambda words: words.strip() + "<|eot_id|>",
     "gemma": lambda words: words.strip() + "<end_of_turn>",
     "mistral": lambda words: " " + words + "</s>",
     "alpaca": lambda words: words + "</s>",
@@ -48,6 +51,15 @@ def tool_conversations(draw: st.DrawFn) -> list[dict]:
     asks = {"role": "assistant", "content": draw(st.one_of(st.just(""), CONTENT)), "tool_calls": calls}
     answers = [{"role": "tool", "name": "weather", "content": draw(CONTENT)} for _ in calls]
     return [*draw(conversations())[:-1], asks, *answers, {"role": "assistant", "content": draw(CONTENT)}]
+
+
+@st.composite
+def single_calls(draw: st.DrawFn) -> list[dict]:
+    """A conversation in which a turn makes one call and says nothing beside it."""
+    turns = draw(tool_conversations())
+    place = next(number for number, turn in enumerate(turns) if turn.get("tool_calls"))
+    asks = {**turns[place], "content": "", "tool_calls": turns[place]["tool_calls"][:1]}
+    return [*turns[:place], asks, turns[place + 1], turns[-1]]
 
 
 TOOLS = [{"type": "function", "function": {"name": "weather", "description": "Só o tempo", "parameters": {"type": "object"}}}]
@@ -100,15 +112,41 @@ def test_chatml_with_tools_gives_the_unmarked_ones_text_and_ids(both: dict[str, 
     holds()
 
 
-@pytest.mark.parametrize(("name", "published"), [("llama3", "llama3"), ("gemma", "gemma3")])
-def test_a_marked_template_gives_the_text_of_the_published_one_that_trl_ships(name: str, published: str, both: dict[str, Both]) -> None:
+def published(name: str) -> str:
     trl = pytest.importorskip("trl", reason="the published templates come with TRL")
-    template = Path(trl.__file__).with_name("chat_templates") / f"{published}.jinja"
+    return (Path(trl.__file__).with_name("chat_templates") / f"{name}.jinja").read_text(encoding="utf-8")
 
+
+@pytest.mark.parametrize("tools", [None, TOOLS])
+def test_llama_3_1_with_tools_gives_the_text_and_ids_of_the_published_one(tools: list[dict] | None, both: dict[str, Both]) -> None:
+    @EXAMPLES
+    @given(single_calls())
+    def holds(turns: list[dict]) -> None:
+        agree(both["llama3_1"], published("llama3_1"), turns, tools)
+        agree(both["llama3_1"], reference("llama3_1"), turns, tools)
+        agree(both["llama3_1"], published("llama3_1"), turns[:-1], tools, generate=True)
+        made = both["llama3_1"].ours.render(turns, tools)
+        call = next(turn["tool_calls"][0]["function"] for turn in turns if turn.get("tool_calls"))
+        said = json.dumps({"name": "weather", "parameters": call["arguments"]}, ensure_ascii=False)
+        assert made.text[slice(*made.spans[-2])] == said + "<|eot_id|>"
+
+    holds()
+
+
+@pytest.mark.parametrize("turn", [{"content": "One moment."}, {"content": "", "tool_calls": 2}])
+def test_llama_3_1_refuses_what_its_format_would_leave_out(turn: dict, both: dict[str, Both]) -> None:
+    call = {"type": "function", "function": {"name": "weather", "arguments": {}}}
+    asks = {"role": "assistant", "content": turn["content"], "tool_calls": [call] * turn.get("tool_calls", 1)}
+    with pytest.raises(Exception, match="one call"):
+        both["llama3_1"].ours.render([{"role": "user", "content": "Weather?"}, asks], TOOLS)
+
+
+@pytest.mark.parametrize(("name", "published_as"), [("llama3", "llama3"), ("llama3_1", "llama3_1"), ("gemma", "gemma3")])
+def test_a_marked_template_gives_the_text_of_the_published_one_that_trl_ships(name: str, published_as: str, both: dict[str, Both]) -> None:
     @EXAMPLES
     @given(conversations())
     def holds(turns: list[dict]) -> None:
-        agree(both[name], template.read_text(encoding="utf-8"), turns)
+        agree(both[name], published(published_as), turns)
 
     holds()
 
@@ -159,10 +197,30 @@ def test_transformers_takes_the_marked_tokens_for_the_assistants(name: str, both
     assert words == "".join(STOPS[name](text) for text in ("No norte.", "In the south.")).replace(" ", "")
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "chatml"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("chatml", "llama3_1")])
 def test_a_format_without_tools_refuses_them(name: str, both: dict[str, Both]) -> None:
     with pytest.raises(Exception, match="tools"):
         both[name].ours.render([{"role": "user", "content": "Weather?"}], TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("name", "left_out"),
+    [
+        ("qwen2_5", set()),
+        ("llama3_1", {"words beside a call"}),
+        ("llama3", {"definitions", "calls", "further calls of a turn"}),
+        ("gemma3", {"definitions"}),
+        ("phi3", {"definitions", "calls", "further calls of a turn", "answers of tools"}),
+    ],
+)
+def test_what_published_templates_leave_out_of_tools_without_a_word_is_known(name: str, left_out: set[str]) -> None:
+    template = published(name)
+    assert unsaid_by(lambda turns, tools: render(template, turns, tools, False, {"bos_token": "<s>"}).text, defined=True) == left_out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_our_templates_leave_nothing_out_of_tools_without_a_word(name: str, both: dict[str, Both]) -> None:
+    assert not any(unsaid_by(lambda turns, tools: both[name].ours.render(turns, tools).text, defined) for defined in (True, False))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -65,7 +65,7 @@ def plan(
     """Show what would run, and what is done already."""
     from curate.funnel import size
     from curate.recipe import load
-    from curate.estimates import estimates, told
+    from curate.estimates import estimates, summary, told
     from curate.mirror import Mirror, url_of
     from curate.planning import plan as make_plan
 
@@ -89,6 +89,8 @@ def plan(
         print(f"   {' -> '.join(step.name for step in stage.stage.steps)}")
         if place in asked:
             print(f"   {told(asked[place])}")
+    for line in summary(planned, asked):
+        print(line)
     print(planned[-1].directory)
 
 
@@ -102,7 +104,7 @@ def check(
     sets: Sets = [],  # noqa: B006
     trainer: Annotated[Literal["sft", "dpo", "kto", "reward"] | None, typer.Option("--for", help="The trainer that will read the rows.")] = None,
     tokenizer: Annotated[str | None, typer.Option(metavar="PATH_OR_ID", help="Folder with tokenizer.json, or a Hub id in the local cache.")] = None,
-    template: Annotated[str | None, typer.Option(help="Chat template in place of the tokenizer's: chatml, llama2, llama3, gemma, mistral, alpaca, vicuna, or a file.")] = None,
+    template: Annotated[str | None, typer.Option(help="Chat template in place of the tokenizer's: chatml, llama2, llama3, llama3_1, gemma, mistral, alpaca, vicuna, or a file.")] = None,
     max_length: Annotated[int, typer.Option(min=0, help="Longest sequence in tokens; 0: whole.")] = 1024,
     assistant_only: Annotated[bool | None, typer.Option("--assistant-only-loss/--every-token", help="SFT's loss; by default the assistant's turns of `messages`.")] = None,
     packing: Annotated[Literal["bfd", "bfd_split", "wrapped"] | None, typer.Option(help="SFT's packing strategy.")] = None,

@@ -52,6 +52,8 @@ def _column_traps(kind: Kind, row: dict, tokenizer: Tokenizer, settings: Setting
         return
     if tokenizer.templates and any(isinstance(row.get(name), str) for name in TURNS):
         yield "plain_strings"
+    if tokenizer.unsaid(row):
+        yield "tools_unsaid"
     if kind == "dpo" and "prompt" not in row:
         yield "implicit_prompt"
     if kind == "dpo" and any(_roles(lists, name) not in (None, ["assistant"]) for name in ("chosen", "rejected")):

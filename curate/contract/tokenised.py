@@ -30,6 +30,8 @@ def tokenised(row: dict, tokenizer: Tokenizer) -> dict[str, list[int]]:
     turns = [turn for name in columns for turn in row[name]]
     learnt = range(len(turns)) if columns == ("messages",) else range(len(row["prompt"]), len(turns))
     made = rendered_text(row, turns, tokenizer)
+    if unsaid := tokenizer.unsaid(row):
+        raise Stops("tools_unsaid", ", ".join(sorted(unsaid)))
     encoding = tokenizer.encode(made.text)
     loss = overlapping(tokenizer.places(made.text, encoding), _answers(row, turns, learnt, made, tokenizer))
     if not any(loss):

@@ -13,6 +13,7 @@ from jinja2 import TemplateError
 
 from curate.config import UsageError
 from curate.contract.template import MARK, Rendered, compiled, render
+from curate.contract.unsaid import held, unsaid_by
 from curate.formats.templates import NAMES, template_file
 
 if TYPE_CHECKING:
@@ -78,6 +79,18 @@ class Tokenizer:
         if template is None:
             raise UsageError(f"{self.name}: no chat template; give one by --template, such as {', '.join(NAMES)} or a file")
         return render(template, messages, tools, add_generation_prompt, {**self.special, **names})
+
+    @cached_property
+    def _unsaid(self) -> dict[bool, frozenset[str]]:
+        def text(turns: list[dict], tools: list[dict] | None) -> str:
+            return self.render(turns, tools).text
+
+        return {defined: unsaid_by(text, defined) for defined in (True, False)}
+
+    def unsaid(self, row: dict) -> frozenset[str]:
+        """What of an opened row's tools and calls the chat template leaves out without a word; see `unsaid`."""
+        there = held(row)
+        return there & self._unsaid[bool(row.get("tools"))] if there and self.templates else frozenset()
 
     def encode(self, text: str, special: bool = False) -> "Encoding":
         """The ids of a text, with BOS and EOS as the tokenizer adds them to plain text where `special`."""

@@ -83,6 +83,11 @@ TEMPLATE: dict[str, Trap] = {
     "template_refuses": Trap(
         "The chat template stops at these turns.", "choose a template whose format knows them, or drop the rows"
     ),
+    "tools_unsaid": Trap(
+        "The chat template prints such rows as if there were no tools: it leaves out definitions, calls, words beside a call, or "
+        "what tools answered, without a word.",
+        "use a template that can say them (chatml; llama3_1 where a turn makes one call), or drop these rows by the step `turns`",
+    ),
     "headers_in_loss": Trap(
         "The template's {% generation %} marks hold the header of the turn, which the prompt already ends with, "
         "or the template gives no header when asked to.",

@@ -9,6 +9,9 @@ from curate.formats.turns import Refused, Turn
 MISSING = ("", "n/a", "na", "none", "null")
 """How a rating says that it is none."""
 
+SHOWN = {"positions": [1, 2]}
+"""Metadata of two answers that were judged side by side: the place, from 1, at which each was seen."""
+
 
 def answer(text: str, model: str | None = None, rank: int | None = None, ratings: Mapping[str, float | None] | None = None) -> Fields:
     """One answer as a candidate; its id is given where its row gets one."""

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from curate.formats.alpaca import joined
-from curate.formats.answers import answer, candidates, only_text, ranks_of, whole
+from curate.formats.answers import SHOWN, answer, candidates, only_text, ranks_of, whole
 from curate.formats.dialect import Dialect, Row, column, optional, text
 from curate.formats.laws import Fields
 from curate.formats.messages import as_turns
@@ -32,6 +32,7 @@ class Arena(Dialect):
     Both answers of a tie have rank 1; where both are bad they also have the rating `acceptable` 0.
     """
 
+    version: ClassVar[int] = 2
     use: Literal["arena"] = "arena"
     shape: ClassVar[str] = "candidates"
     needs: ClassVar[tuple[str, ...]] = ("model_a", "model_b")
@@ -51,7 +52,7 @@ class Arena(Dialect):
             answer(only_text(said), optional(row, f"model_{side}"), rank, ratings)
             for side, said, rank in zip(("a", "b"), answers, ranks, strict=True)
         ]
-        return [candidates(prompt, made, {"vote": vote})]
+        return [candidates(prompt, made, {"vote": vote, **SHOWN})]
 
 
 def _vote(row: Row) -> str:
@@ -99,6 +100,7 @@ class TwoOutputs(Dialect):
     LLMBar's `label` (Zeng et al. 2023) and AlpacaFarm's `preference` (Dubois et al. 2023).
     """
 
+    version: ClassVar[int] = 2
     use: Literal["two_outputs"] = "two_outputs"
     shape: ClassVar[str] = "candidates"
     needs: ClassVar[tuple[str, ...]] = ("output_1", "output_2")
@@ -119,12 +121,13 @@ class TwoOutputs(Dialect):
         outputs = (text(row, name) for name in ("output_1", "output_2"))
         ranks = ranks_of(None if label == 0 else label - 1)
         answers = [answer(output, None, rank) for output, rank in zip(outputs, ranks, strict=True)]
-        return [candidates([turn("user", prompt)], answers)]
+        return [candidates([turn("user", prompt)], answers, SHOWN)]
 
 
 class Summaries(Dialect):
     """`info` with a post or an article, two `summaries` and the `choice` of one of them (Stiennon et al. 2020)."""
 
+    version: ClassVar[int] = 2
     use: Literal["summaries"] = "summaries"
     shape: ClassVar[str] = "candidates"
     needs: ClassVar[tuple[str, ...]] = ("info", "summaries", "choice")
@@ -145,7 +148,7 @@ class Summaries(Dialect):
             answer(text_of(one.get("text")).strip(), optional(one, "policy"), rank) for one, rank in zip(given, ranks, strict=True)
         ]
         known = {name: info[name] for name in ("id", "title", "subreddit", "site") if info.get(name) is not None}
-        return [candidates([turn("user", f"{self.ask}\n\n{_source(info)}")], answers, known)]
+        return [candidates([turn("user", f"{self.ask}\n\n{_source(info)}")], answers, known | SHOWN)]
 
 
 def _source(info: Row) -> str:

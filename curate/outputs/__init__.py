@@ -11,19 +11,21 @@ from curate.outputs.conversations import Alpaca, Messages, PromptCompletion, Sha
 from curate.outputs.labels import WeightRanges, interleaved, pattern, weight_ranges
 from curate.outputs.output import Output, holds_tools, needs_tools, table
 from curate.outputs.pack import Packed, PackedCounts, write_packed
-from curate.outputs.pairs import ChosenRejected, Kto, Reward
+from curate.outputs.pairs import ChosenRejected, Kto, Preference, Reward
 from curate.outputs.prompts import Grpo
 from curate.outputs.texts import Document, Text
 from curate.outputs.tokenised import Tokenised
 
 AnyOutput = Annotated[
-    Messages | ShareGpt | Alpaca | PromptCompletion | ChosenRejected | Kto | Reward | Grpo | Text | Document | Packed | Tokenised,
+    Messages | ShareGpt | Alpaca | PromptCompletion
+    | ChosenRejected | Preference | Kto | Reward | Grpo | Text | Document | Packed | Tokenised,
     Field(discriminator="use"),
 ]
 """Every output, by its name under `use`."""
 
 OUTPUTS: tuple[type[Output], ...] = (
-    Messages, ShareGpt, Alpaca, PromptCompletion, ChosenRejected, Kto, Reward, Grpo, Text, Document, Packed, Tokenised,
+    Messages, ShareGpt, Alpaca, PromptCompletion,
+    ChosenRejected, Preference, Kto, Reward, Grpo, Text, Document, Packed, Tokenised,
 )  # fmt: skip
 
 __all__ = [

@@ -5,6 +5,8 @@
 - LLaMA-Factory, by `info`: it reads a pair's answers as single messages and a labelled answer as the
   last turn of a conversation, so plain files hold these as `chosen_turn`, `rejected_turn` and `conversation`.
 - axolotl, by `axolotl`: pairs. For KTO and reward models it reads ready-made text only, with no chat template.
+
+Beside them stands `preference`, our own row, which later stages of a recipe read.
 """
 
 from typing import ClassVar, Literal
@@ -13,7 +15,8 @@ import pyarrow as pa
 
 from curate.formats import Fields, Row
 from curate.outputs.entries import OPENAI_TAGS, axolotl_dataset, llama_factory
-from curate.outputs.output import PLAIN, Said, decided, said_id
+from curate.outputs.output import PLAIN, Output, Said, decided, said_id
+from curate.rows import SHAPES, arrow_schema
 
 _ANSWERS = ("chosen", "rejected")
 _JUDGED = ("probability", "margin", "weight")
@@ -43,6 +46,22 @@ class ChosenRejected(Said):
         if self.tools:  # its strategy keeps role and content alone, and would train on calls without the calls
             return {}
         return {"rl": "dpo", "datasets": [axolotl_dataset(files, type="chat_template.default", field_messages="prompt")]}
+
+
+class Preference(Output):
+    """Our own pair as it is, with its metadata: what a `refine` stage after the mix reads, `shortcuts` above all."""
+
+    use: Literal["preference"] = "preference"
+    takes: ClassVar[tuple[str, ...]] = ("preference",)
+
+    def schema(self) -> pa.Schema:
+        return arrow_schema(SHAPES["preference"])
+
+    def columns(self) -> list[pa.Field]:
+        return list(self.schema())
+
+    def said(self, shape: str, row: Fields) -> list[Row]:
+        return [decided(row)]
 
 
 class Reward(ChosenRejected):

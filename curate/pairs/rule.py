@@ -70,7 +70,7 @@ class PairRule(Model):
     def rows(self, row: Row) -> list[Row]:
         """Preference rows of one Candidates row, all of one group. Raises Refused: no_pair, tie, under_margin or a law."""
         pairs, answers = self.found(row)
-        rated = self._rated(row)
+        rated, known = self._rated(row), orjson.loads(row["metadata"] or b"{}")
         lawful: list[tuple[Row, Pair]] = []
         law = None
         for pair in self.preferred(pairs):
@@ -84,7 +84,7 @@ class PairRule(Model):
         if not lawful:
             raise Refused(law)
         weight = self.weight(answers, len(lawful))
-        return [_whole(row, fields, pair, weight) for fields, pair in lawful]
+        return [_whole(row, fields, pair, weight, known) for fields, pair in lawful]
 
     def preferred(self, pairs: list[Pair]) -> list[Pair]:
         """The pairs in the order in which `most` takes them: by lot."""
@@ -114,13 +114,31 @@ def _probability(pair: Pair) -> float | None:
     return 1 / (1 + math.exp(rejected - chosen))
 
 
-def _whole(row: Row, fields: Row, pair: Pair, weight: float) -> Row:
+def _whole(row: Row, fields: Row, pair: Pair, weight: float, known: Row) -> Row:
     """The pair as a row of its own; its id is the row's and the places of the two answers, so that a ledger finds it."""
     texts = [fields["prompt"], fields["chosen"], fields["rejected"]]
+    chosen, rejected = (row["candidates"].index(side) for side in (pair.chosen, pair.rejected))
+    sides = _sides(row, known, chosen, rejected)
     return {
         **fields,
         "weight": weight,
-        "id": f"{row['id']}-{row['candidates'].index(pair.chosen)}-{row['candidates'].index(pair.rejected)}",
+        "id": f"{row['id']}-{chosen}-{rejected}",
         "content_id": content_id(orjson.dumps(texts).decode()),
-        **{name: row[name] for name in ("origins", "source", "licence", "group", "metadata")},
+        "metadata": orjson.dumps(known | sides, option=orjson.OPT_SORT_KEYS).decode() if sides else row["metadata"],
+        **{name: row[name] for name in ("origins", "source", "licence", "group")},
     }
+
+
+def _sides(row: Row, known: Row, chosen: int, rejected: int) -> Row:
+    """Who wrote each side, and the place at which whoever judged saw it: what the step `shortcuts` looks at.
+
+    Places are the candidates' `positions` in the metadata, from 1; answers that were judged one by one, or in
+    both orders, have none.
+    """
+    answers, places = row["candidates"], known.get("positions")
+    shown = isinstance(places, list) and len(places) == len(answers)
+    found: Row = {}
+    for side, number in (("chosen", chosen), ("rejected", rejected)):
+        found[f"{side}_model"] = answers[number]["model"]
+        found[f"{side}_position"] = places[number] if shown else None
+    return {name: value for name, value in found.items() if value is not None}

@@ -93,28 +93,12 @@ class Union:
 
 def join_near(directory: Path, groups: np.ndarray, near: NearDuplicates, union: Union) -> int:
     """Join the groups (int64, one a written prompt) of all near duplicates; the number of pairs that were joined."""
-    sets = _opened(directory, near.buckets)
     joined = 0
-    for band in range(near.buckets):
-        for run in _runs(sets.bands[:, band], sets.counts):
-            joined += _join_run(sets, run, groups, near.threshold, union)
+    with Sets([directory], near.buckets) as sets:
+        for hashes in sets.columns(near.buckets):
+            for run in _runs(hashes, sets.counts):
+                joined += _join_run(sets, run, groups, near.threshold, union)
     return joined
-
-
-def _opened(directory: Path, bands: int) -> Sets:
-    """What was written, mapped: the bands are read one at a time, and all at once would be most of a mix's memory."""
-    counts = np.fromfile(directory / "counts.bin", "<u4").astype(np.int64)
-    return Sets(
-        bands=_mapped(directory / "bands.bin", "<u8").reshape(-1, bands),
-        counts=counts,
-        ranks=[_mapped(directory / "shingles.bin", "<u4")],
-        rank=np.zeros(len(counts), np.int32),
-        start=np.cumsum(counts) - counts,
-    )
-
-
-def _mapped(path: Path, dtype: str) -> np.ndarray:
-    return np.memmap(path, dtype, "r").view(np.ndarray) if path.stat().st_size else np.empty(0, dtype)
 
 
 def _runs(hashes: np.ndarray, counts: np.ndarray) -> Iterator[list[int]]:

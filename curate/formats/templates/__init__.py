@@ -6,7 +6,7 @@ turn, and nothing else. The text is that of the published formats.
 
 from pathlib import Path
 
-NAMES = ("chatml", "llama2", "llama3", "gemma", "mistral", "alpaca", "vicuna")
+NAMES = ("chatml", "llama2", "llama3", "llama3_1", "gemma", "mistral", "alpaca", "vicuna")
 
 
 def template_file(name: str) -> Path:

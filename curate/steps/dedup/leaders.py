@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from curate.steps.barrier import Pairs
-from curate.steps.dedup.buckets import Buckets
+from curate.steps.dedup.buckets import Buckets, Members
 from curate.steps.dedup.similarity import find_similar
 from curate.steps.dedup.store import Sets
 
@@ -38,33 +38,37 @@ def verified_twins(sets: Sets, buckets: Buckets, order: np.ndarray, threshold: f
     value = np.full(len(sets.counts), np.nan, np.float32)
     place = np.empty(len(sets.counts), np.int64)
     place[order] = np.arange(len(order))
-    kept: dict[int, np.ndarray] = {}
-    kept_in: list[list[int]] = [[] for _ in range(buckets.count)]
+    kept = Members(buckets)
     pairs: list[tuple[int, int, float]] = []
     compared = capped = 0
     for position in order[np.diff(buckets.first)[order] > 0].tolist():
-        bucket_numbers, own = buckets.of(position), sets.shingles(position)
-        candidates, cut = _candidates(bucket_numbers, kept_in)
+        own = buckets.of(position)
+        candidates, cut = _candidates(own, kept)
         compared, capped = compared + len(candidates), capped + cut
-        hits = [(candidates[n], j) for n, j in find_similar(own, [kept[c] for c in candidates], threshold)]
+        hits = [(candidates[n], j) for n, j in _similar(sets, position, candidates, threshold)]
         if hits:
             twin[position], value[position] = min(hits, key=lambda hit: (-hit[1], place[hit[0]]))
             pairs.extend((leader, position, jaccard) for leader, jaccard in hits)
         else:
-            kept[position] = own
-            for bucket in bucket_numbers:
-                kept_in[bucket].append(position)
+            kept.add(position, own)
     return Found(twin, value, sorted_pairs(pairs), compared, capped)
 
 
-def _candidates(own: list[int], kept_in: list[list[int]]) -> tuple[list[int], bool]:
+def _similar(sets: Sets, position: int, candidates: list[int], threshold: float) -> list[tuple[int, float]]:
+    if not candidates:
+        return []
+    return find_similar(sets.shingles(position), [sets.shingles(candidate) for candidate in candidates], threshold)
+
+
+def _candidates(own: np.ndarray, kept: Members) -> tuple[list[int], bool]:
     """Kept documents of these buckets, of the smallest buckets first, and whether some were left out."""
+    sizes = kept.sizes[own]
+    filled = np.flatnonzero(sizes)
     found: dict[int, None] = {}
-    for bucket in sorted(own, key=lambda number: (len(kept_in[number]), number)):
+    for place in filled[np.lexsort((own[filled], sizes[filled]))].tolist() if len(filled) else ():
         room = MOST_COMPARED - len(found)
-        members = kept_in[bucket]
-        found.update(dict.fromkeys(members[:room]))
-        if len(members) > room:
+        found.update(dict.fromkeys(kept.of(own[place], room)))
+        if sizes[place] > room:
             return list(found), True
     return list(found), False
 

@@ -31,7 +31,7 @@ def _roots(buckets: Buckets, order: np.ndarray) -> dict[int, int]:
     parent = list(range(len(linked)))
     first = [-1] * buckets.count
     for number, position in enumerate(linked):
-        for bucket in buckets.of(position):
+        for bucket in buckets.of(position).tolist():
             if first[bucket] < 0:
                 first[bucket] = number
             _join(parent, first[bucket], number)

@@ -21,7 +21,7 @@ from curate.steps.dedup.links import linked_twins
 from curate.steps.dedup.permutations import band_hashes
 from curate.steps.dedup.priority import PriorityWriter, priority_order
 from curate.steps.dedup.shingles import shingle_sets_of
-from curate.steps.dedup.store import Sets, SetWriter, read_sets
+from curate.steps.dedup.store import Sets, SetWriter
 from curate.steps.dedup.tokens import Tokens, token_hashes
 from curate.steps.shared import Shared
 from curate.steps.step import Drop, Unit
@@ -108,18 +108,19 @@ class MinHashDedup(Dedup):
         return MinHashWriter(directory, self)
 
     def resolve(self, directories: list[Path], alive: np.ndarray) -> Decisions:
-        sets = read_sets(directories, 2 * self.buckets)
-        order = priority_order(directories, self.keep, len(sets.counts))
-        order = order[(alive & (sets.counts > 0))[order]]
-        eligible = np.sort(order)
-        found = self._found(sets, order, eligible)
-        return decisions(found.twin, found.value, alive, found.pairs, self._account(sets, eligible, found))
+        with Sets(directories, 2 * self.buckets) as sets:
+            order = priority_order(directories, self.keep, len(sets.counts))
+            order = order[(alive & (sets.counts > 0))[order]]
+            eligible = np.sort(order)
+            found = self._found(sets, order, eligible)
+            account = self._account(sets, eligible, found)
+        return decisions(found.twin, found.value, alive, found.pairs, account)
 
     def _found(self, sets: Sets, order: np.ndarray, eligible: np.ndarray) -> Found:
         """The second reading of the grid only proposes; without verification it would drop what 14 x 8 does not."""
-        if self.verify:
-            return verified_twins(sets, shared_buckets(sets.bands, eligible), order, self.threshold)
-        return linked_twins(sets, shared_buckets(sets.bands[:, : self.buckets], eligible), order)
+        bands = sets.columns(2 * self.buckets if self.verify else self.buckets)
+        buckets = shared_buckets(bands, eligible, len(sets.counts))
+        return verified_twins(sets, buckets, order, self.threshold) if self.verify else linked_twins(sets, buckets, order)
 
     def _account(self, sets: Sets, eligible: np.ndarray, found: Found) -> dict:
         verified = int((found.pairs.jaccard >= self.threshold).sum())

@@ -7,12 +7,13 @@ key, so its settings, its checks and its lines in the schema are the same in bot
 import functools
 from typing import Annotated, Union
 
-from pydantic import Field, create_model
+from pydantic import Field, create_model, model_validator
 
 from curate.config import Model
 from curate.steps.decontaminate import Decontaminate
 from curate.steps.dedup import ExactDedup, MinHashDedup
 from curate.steps.filters import C4, FineWeb, GopherQuality, GopherRepetition
+from curate.steps.filters.gopher import TOP
 from curate.steps.language import Language
 from curate.steps.licence import Licence
 from curate.steps.opt_out import OptOut
@@ -39,10 +40,28 @@ class Placed(Model):
     on: Part = Field("row", description="Which texts: of the prompt, of the answers, or all of the row.")
 
 
+class PlacedRepetition(Placed):
+    """Gopher's limits are those of pages: of 3,831 chosen answers of public sets they drop 43 %, without the three below 1.3 %."""
+
+    on: Part = Field(
+        "row",
+        description="Which texts: of the prompt, of the answers, or all of the row. On prompts and answers `top_2_gram`, `top_3_gram` and "
+        "`top_4_gram` are off unless they are set: in a text of few words any 2-gram is much of it.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_limits_of_pages(cls, given: object) -> object:
+        if not isinstance(given, dict) or given.get("on", "row") == "row":
+            return given
+        return {**{f"top_{n}_gram": None for n in TOP}, **given}
+
+
 @functools.cache
 def placed(step: type[Step]) -> type[Step]:
     """The step's model with `on` beside its own settings."""
-    return create_model(f"{step.__name__}OnRows", __base__=(Placed, step), __module__=__name__, __doc__=step.__doc__)
+    base = PlacedRepetition if step is GopherRepetition else Placed
+    return create_model(f"{step.__name__}OnRows", __base__=(base, step), __module__=__name__, __doc__=step.__doc__)
 
 
 AnyRefined = Annotated[Union[*map(placed, TEXT_STEPS), Url, Licence, OptOut, AnyRowStep], Field(discriminator="use")]  # noqa: UP007

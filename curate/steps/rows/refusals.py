@@ -15,6 +15,9 @@ from curate.steps.rows.unit import RowStep, RowUnit
 from curate.steps.step import Drop
 
 
+_NOTHING = Found(0, 0, 0, 0)
+
+
 def _sides(unit: RowUnit) -> Iterator[tuple[str, list[str]]]:
     """The answers that are measured as one, and how their values are marked; in a conversation every turn is an answer."""
     if unit.shape in ("preference", "candidates"):
@@ -65,7 +68,7 @@ class Refusals(RowStep):
         prompt, values = prompt_of(unit), {}
         for lead, said in _sides(unit):
             found = [self.phrases.found(text, prompt) for text in said]
-            values |= {f"{lead}{name}": float(sum(getattr(one, name) for one in found)) for name in Found._fields}
+            values |= {f"{lead}{name}": float(sum(counts)) for name, counts in zip(Found._fields, zip(*found, _NOTHING, strict=True), strict=True)}
         return values
 
     def apply(self, unit: RowUnit) -> Drop | None:

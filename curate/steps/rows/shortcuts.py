@@ -26,7 +26,8 @@ class Shortcuts(Barrier, RowStep):
 
     Each shortcut guesses that the side with more of it (words, list items, refusals; the earlier place; the model
     that wins oftener elsewhere) is the chosen one, and is judged on the pairs whose sides differ in it. A length-only
-    guess is right in well over half of many public sets (Singhal et al. 2023; Dubois et al. 2024).
+    guess is right in well over half of many public sets (Singhal et al. 2023; Dubois et al. 2024). Pairs that a mix makes of
+    candidates know their models, and where a judge saw them: mix them `as: preference`, and let a refine stage follow.
     """
 
     use: Literal["shortcuts"]

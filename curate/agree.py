@@ -3,6 +3,7 @@
 What is written stands beside the receipt of the first, where the card finds it; no data are changed.
 """
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -81,11 +82,31 @@ def agree(a: Path | str, b: Path | str, seed: int = 0) -> Agreement:
 
 
 def write(agreement: Agreement, a: Path | str) -> Path | None:
-    """Write `agreement.json` beside A's receipt; None, and nothing written, where A is no artifact."""
+    """Write the comparison into `agreement.json` beside A's receipt; None, and nothing written, where A is no artifact.
+
+    The file keeps `comparisons`, one for each content that A was compared with, by its name; the same two again replace theirs.
+    """
     if not (Path(a) / RECEIPT).exists():
         return None
-    write_json(Path(a) / AGREEMENT, agreement.as_json())
-    return Path(a) / AGREEMENT
+    path = Path(a) / AGREEMENT
+    found = [one for one in _written(path) if _sides(one) != (agreement.a_sha256, agreement.b_sha256)]
+    found.append(agreement.as_json())
+    write_json(path, {"comparisons": sorted(found, key=lambda one: (one["b"], _sides(one)))})
+    return path
+
+
+def _written(path: Path) -> list[dict]:
+    """The comparisons that stand in the file."""
+    if not path.exists():
+        return []
+    try:
+        return json.loads(path.read_bytes()).get("comparisons", [])
+    except (ValueError, AttributeError):
+        raise UsageError(f"{path}: not written by `curate agree`; move it away") from None
+
+
+def _sides(told: dict) -> tuple[str, str]:
+    return told["a_sha256"], told["b_sha256"]
 
 
 def _by_pair(labels: list[Label]) -> dict[tuple[str, str, str], list[Label]]:

@@ -6,6 +6,7 @@ The receipt is written last: a directory without one is unfinished.
 import hashlib
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -203,3 +204,18 @@ def file_accounts(path: Path, folders: tuple[str, ...]) -> Iterator[FileAccount]
             rows = pq.read_metadata(file).num_rows if file.suffix == ".parquet" else 0
             name = file.relative_to(path).as_posix()
             yield FileAccount(path=name, rows=rows, bytes=file.stat().st_size, sha256=sha256_of(file))
+
+
+def git_state() -> dict[str, str | bool]:
+    """Commit of curate's own checkout and whether it was changed; empty where it is no checkout, or git is not here."""
+    home = Path(__file__).resolve().parent.parent
+    if not (home / ".git").exists():
+        return {}
+
+    def told(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(home), *words], capture_output=True, text=True, check=False).stdout.strip()
+
+    try:
+        return {"commit": told("rev-parse", "HEAD"), "dirty": bool(told("status", "--porcelain", "--untracked-files=no"))}
+    except OSError:
+        return {}

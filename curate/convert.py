@@ -19,7 +19,7 @@ import orjson
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
-from curate.artifact import Counts, FileAccount, Receipt, StepAccount, sha256_of, write_json
+from curate.artifact import Counts, FileAccount, Receipt, StepAccount, git_state, sha256_of, write_json
 from curate.config import UsageError, suggestion
 from curate.executors import LocalExecutor
 from curate.formats import AnyDialect, Dialect, Refused, Row
@@ -29,7 +29,7 @@ from curate.ledger import batches
 from curate.outputs import OUTPUTS, AnyOutput, Output, Packed, holds_tools, pattern
 from curate.outputs.files import Form, form_of, json_of, sayable, write_rows
 from curate.planning import versions
-from curate.runner import git_state, locked
+from curate.runner import locked
 from curate.stages import ingest_run
 from curate.stages.accounts import Made
 from curate.stages.ingest import Ingest

@@ -1,41 +1,87 @@
-"""What a plan's stages that call models would cost: planned stages in, calls, tokens and money out; nobody is asked."""
+"""What a plan's stages that call models would cost: planned stages in, calls, tokens and money out; nobody is asked.
 
+What is not made yet is thought ahead: a source is read in part and scaled, an answer has the most tokens
+that it may have, and a stage that only leaves rows out is taken to leave out none.
+"""
+
+from collections.abc import Iterator
 from functools import partial
+from math import ceil
+from typing import NamedTuple
 
 from curate.artifact import Artifact
-from curate.judges.asking import JOURNAL
-from curate.judges.budget import Estimate
+from curate.config import StoppedError
+from curate.judges.asking import JOURNAL, paid
+from curate.judges.budget import Estimate, Spent, passed
+from curate.judges.endpoint import Endpoint
 from curate.planning import Need, Planned
 from curate.recipe import ASKING
-from curate.stages.asked import rows
+from curate.stages.asked import refuse_shape, rows
 from curate.stages.calls_ahead import Rows, estimated, rows_ahead
 from curate.stages.given import Given
+from curate.stages.source_ahead import Sample, sample
+
+_MOST_ROWS_KEPT = ("refine", "judge")
+"""Kinds of stages of which at most the rows that they read come out."""
+
+
+class Ahead(NamedTuple):
+    """Rows that a stage will read, as far as they can be known."""
+
+    shape: str
+    rows: Rows
+    times: float = 1.0
+    """How many of the real rows stand behind each of them."""
+    basis: str = ""
 
 
 def estimates(planned: list[Planned], limit: int | None = None) -> dict[int, Estimate | None]:
-    """The most that each stage that is to do would ask, by its place in the plan; None where its input is not made yet."""
+    """The most that each stage that is to do would ask, by its place in the plan; None where that cannot be told before.
+
+    Raises UsageError where a stage is to read rows that it cannot work on, or a source is not as its stage says.
+    """
     found: dict[int, Estimate | None] = {}
+    samples: dict[str, Sample | None] = {}
     for place, stage in enumerate(planned):
         if stage.kind in ASKING and not stage.done:
-            given = _ahead(stage.needs[0], planned, limit)
+            given = _ahead(stage.needs[0], planned, limit, samples)
+            if given:
+                refuse_shape(stage.kind, stage.stage.use, stage.stage.takes, given.shape)
             journal = stage.directory.parent / JOURNAL
-            found[place] = estimated(stage.stage, *given, stage.loaded.recipe.endpoints, journal) if given else None
+            endpoints = stage.loaded.recipe.endpoints
+            found[place] = _scaled(estimated(stage.stage, given.shape, given.rows, endpoints, journal), given) if given else None
     return found
 
 
-def _ahead(need: Need, planned: list[Planned], limit: int | None) -> tuple[str, Rows] | None:
-    """Shape and rows of an input: as it is where it is done, as it would be at most where models write it."""
+def _scaled(estimate: Estimate, given: Ahead) -> Estimate:
+    calls, cached, tokens_in, tokens_out = (ceil(count * given.times) for count in estimate[:4])
+    return Estimate(calls, cached, tokens_in, tokens_out, estimate.cost * given.times, given.basis)
+
+
+def _ahead(need: Need, planned: list[Planned], limit: int | None, samples: dict[str, Sample | None]) -> Ahead | None:
+    """What a stage will read: as it is where it is done, as it would be at most where it is not."""
     maker = next((stage for stage in planned if stage.directory == need.directory), None)
     if maker is None or maker.done:
         given = Given(need.name, Artifact(need.directory), need.split)
-        return given.shape, partial(rows, given, limit)
-    if maker.kind != "generate":
+        return Ahead(given.shape, partial(rows, given, limit))
+    if maker.files:
+        return _source(maker, limit, samples)
+    if maker.kind not in ("generate", *_MOST_ROWS_KEPT):
         return None
-    before = _ahead(maker.needs[0], planned, limit)
-    if before is None:
-        return None
-    made = rows_ahead(maker.stage, *before)
-    return ("document" if maker.stage.use == "write" else "candidates"), made
+    before = _ahead(maker.needs[0], planned, limit, samples)
+    if before is None or maker.kind != "generate":
+        return before
+    return before._replace(shape=maker.stage.makes, rows=rows_ahead(maker.stage, before.shape, before.rows))
+
+
+def _source(maker: Planned, limit: int | None, samples: dict[str, Sample | None]) -> Ahead | None:
+    if maker.fingerprint not in samples:
+        try:
+            samples[maker.fingerprint] = sample(maker.stage, maker.files, limit)
+        except StoppedError:  # an input that cannot be had now is no reason to show no plan
+            samples[maker.fingerprint] = None
+    found = samples[maker.fingerprint]
+    return found and Ahead(found.shape, partial(iter, found.rows), found.times, found.basis)
 
 
 def told(estimate: Estimate | None) -> str:
@@ -43,4 +89,47 @@ def told(estimate: Estimate | None) -> str:
     if estimate is None:
         return "cannot be estimated before its input is made: run the stages before it"
     cost = f", {estimate.cost:,.2f} at the stated prices" if estimate.cost else ""
-    return f"at most {estimate.calls:,} calls ({estimate.cached:,} known), {estimate.tokens_in:,} tokens in, {estimate.tokens_out:,} out{cost}"
+    words, basis = ("about", f"; {estimate.basis}") if estimate.basis else ("at most", "")
+    tokens = f"{estimate.tokens_in:,} tokens in, {estimate.tokens_out:,} out"
+    return f"{words} {estimate.calls:,} calls ({estimate.cached:,} known), {tokens}{cost}{basis}"
+
+
+def summary(planned: list[Planned], asked: dict[int, Estimate | None]) -> list[str]:
+    """For each recipe with stages that ask: the sum over them, what has no price, and the limits of its budget that it may pass."""
+    lines = []
+    for home in dict.fromkeys(planned[place].directory.parent for place in asked):
+        places = [place for place in asked if planned[place].directory.parent == home]
+        known = [estimate for place in places if (estimate := asked[place])]
+        name, total = planned[places[0]].loaded.recipe.name, _sum(known)
+        unknown = f"; without {len(places) - len(known)} stages that cannot be estimated yet" if len(known) < len(places) else ""
+        lines.append(f"{name} as a whole: {told(total)}{unknown}")
+        stages = [stage for stage in planned if stage.directory.parent == home and stage.kind in ASKING]
+        lines += [f"   {line}" for line in (*_unpriced(stages), *_over(stages, total))]
+    return lines
+
+
+def _sum(parts: list[Estimate]) -> Estimate:
+    sums = (sum(counts) for counts in zip(*(part[:5] for part in parts), strict=True)) if parts else (0, 0, 0, 0, 0.0)
+    return Estimate(*sums, next((part.basis for part in parts if part.basis), ""))
+
+
+def _unpriced(stages: list[Planned]) -> Iterator[str]:
+    """Models that are asked at a price nobody stated."""
+    asked = dict.fromkeys((model.endpoint, model.model) for stage in stages for model in stage.stage.asked)
+    endpoints = stages[0].loaded.recipe.endpoints
+    missing = [f"{model} ({name})" for name, model in asked if model not in endpoints.get(name, Endpoint()).prices]
+    if missing:
+        yield f"no price is stated of {', '.join(missing)}: no cost of theirs is counted; give `prices:` under `endpoints:`"
+
+
+def _over(stages: list[Planned], total: Estimate) -> Iterator[str]:
+    """The limits that what is paid and what is to come may pass together."""
+    recipe = stages[0].loaded.recipe
+    if recipe.budget is None:
+        return
+    spent = paid(stages[0].directory.parent / JOURNAL, dict.fromkeys(stage.fingerprint for stage in stages), recipe.endpoints)
+    used = f"{spent.calls:,} calls, {spent.tokens_in + spent.tokens_out:,} tokens, cost {spent.cost:,.2f}"
+    spent.add(Spent(total.calls, total.tokens_in, total.tokens_out, total.cost))
+    for limit in passed(recipe.budget, spent):
+        most = getattr(recipe.budget, limit)
+        yield f"over budget.{limit} {most:,}, with {used} used before: the run may stop there, and goes on once it is raised"

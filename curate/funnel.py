@@ -55,6 +55,11 @@ def summary(receipt: Receipt) -> str:
     replaced = receipt.report.get("pii")
     if replaced:
         line += "; replaced: " + ", ".join(f"{name} {count:,}" for name, count in replaced.items())
+    bills = receipt.report.get("bill", {}).values()
+    if bills:
+        calls, cost = (sum(bill[name] for bill in bills) for name in ("calls", "cost"))
+        tokens = sum(bill["tokens_in"] + bill["tokens_out"] for bill in bills)
+        line += f"; paid: {calls:,} calls, {tokens:,} tokens" + (f", cost {cost:,.2f}" if cost else "")
     if counts.ignored:
         line += "; not documents: " + ", ".join(f"{name} {count:,}" for name, count in counts.ignored.items())
     return line

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from curate.artifact import RECEIPT, read_receipt, write_json
 from curate.config import UsageError, is_url, suggestion
 from curate.hashes import HashCache
-from curate.recipe import Loaded, Stage, StageBlock, load
+from curate.recipe import ASKING, Loaded, Stage, StageBlock, load
 from curate.stages.given import From
 from curate.steps.sources.files import InputFile
 from curate.steps.sources.inputs import list_files
@@ -133,6 +133,12 @@ def _need(name: str, wanted: From, own: list[Planned], loaded: Loaded, planner: 
         loaded = other
     found = own[-1] if wanted.stage is None else own[place_of(wanted.stage, loaded, len(own))]
     return Need(name, found.directory, wanted.split, found.fingerprint, found.base)
+
+
+def sharing(stage: Planned, planned: list[Planned]) -> tuple[str, ...]:
+    """Fingerprints of the other stages that call models under the same recipe, and so spend the same budget."""
+    found = [one.fingerprint for one in planned if one.kind in ASKING and one.directory.parent == stage.directory.parent]
+    return tuple(fingerprint for fingerprint in dict.fromkeys(found) if fingerprint != stage.fingerprint)
 
 
 def place_of(wanted: str, loaded: Loaded, among: int) -> int:

@@ -5,21 +5,22 @@ import importlib
 import json
 import shlex
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
-from curate.artifact import Artifact, ParentAccount, Receipt, file_accounts, read_receipt, write_json, write_receipt
+from curate.artifact import Artifact, ParentAccount, Receipt, file_accounts, git_state, read_receipt, write_json, write_receipt
 from curate.card.words import Told, note
 from curate.config import StoppedError, UsageError
 from curate.executors import Progress
 from curate.hashes import HashCache
 from curate.hub.inherit import inherit
+from curate.judges.asking import Asking, refuse_unready
+from curate.judges.budget import Budget
 from curate.mirror import Mirror, RemoteArtifact, url_of
-from curate.planning import Planned, plan, versions
+from curate.planning import Planned, plan, sharing, versions
 from curate.recipe import ASKING, Loaded, Stage, load
 from curate.stages.given import Given
 from curate.steps.sources import Source
@@ -72,7 +73,8 @@ def _run(
         _note_words(stage)
         fetch(stage.directory)
         if not stage.done:
-            _run_stage(stage, limit, workers, on_progress)
+            _refuse_unready(planned)
+            _run_stage(stage, limit, workers, on_progress, asking(stage, planned))
         _check_served(stage)
     for home in dict.fromkeys(stage.directory.parent for stage in planned):
         _note_latest(home, [stage for stage in planned if stage.directory.parent == home])
@@ -94,7 +96,24 @@ def _check_served(stage: Planned) -> None:
         raise UsageError(f"{stage.directory}: its receipt states another identity ({stated[:16]}); move that directory away")
 
 
-def _run_stage(stage: Planned, limit: int | None, workers: int | None, on_progress: Callable[[Progress], None] | None) -> None:
+def _refuse_unready(planned: list[Planned]) -> None:
+    """Before any work: that a judge has no address should not be found out after the answers are paid for."""
+    for stage in planned:
+        if not stage.done and (told := asking(stage, planned)):
+            refuse_unready(stage.stage.asked, told)
+
+
+def asking(stage: Planned, planned: list[Planned]) -> Asking | None:
+    """What a stage that asks models is told: the recipe's endpoints, its budget, and the stages that share it; None for others."""
+    if stage.kind not in ASKING:
+        return None
+    recipe = stage.loaded.recipe
+    return Asking(recipe.endpoints, recipe.budget or Budget(), stage.fingerprint, sharing(stage, planned))
+
+
+def _run_stage(
+    stage: Planned, limit: int | None, workers: int | None, on_progress: Callable[[Progress], None] | None, asking: Asking | None
+) -> None:
     make = importlib.import_module(f"curate.stages.{stage.kind}_run").make
     stage.directory.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -103,10 +122,9 @@ def _run_stage(stage: Planned, limit: int | None, workers: int | None, on_progre
             return
         state = StateFile(stage.directory / "progress.json", on_progress or (lambda progress: None))
         given = {need.name: Given(need.name, Artifact(need.directory), need.split) for need in stage.needs}
-        recipe = stage.loaded.recipe
-        asking = {"endpoints": recipe.endpoints, "budget": recipe.budget, "run": stage.fingerprint} if stage.kind in ASKING else {}
+        executor, told = stage.loaded.recipe.executor, {"asking": asking} if asking else {}
         left_out = state_of(stage.directory.parent.parent)
-        made = make(_without(stage.stage, left_out.opt_outs.lines), given or stage.files, stage.directory, limit, recipe.executor, workers, state, **asking)
+        made = make(_without(stage.stage, left_out.opt_outs.lines), given or stage.files, stage.directory, limit, executor, workers, state, **told)
         inherit(stage.files, stage.directory)
         broken = made.counts.broken_law()
         if broken:
@@ -204,17 +222,3 @@ def _note_words(stage: Planned) -> None:
 
 def _note_latest(home: Path, planned: list[Planned]) -> None:
     write_json(home / "latest.json", [stage.directory.name for stage in planned])
-
-
-def git_state() -> dict[str, str | bool]:
-    """Commit of curate's own checkout and whether it was changed; empty where it is no checkout."""
-    home = Path(__file__).resolve().parent.parent
-    if not (home / ".git").exists():
-        return {}
-    def ask(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(home), *words], capture_output=True, text=True, check=False).stdout.strip()
-
-    try:
-        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain", "--untracked-files=no"))}
-    except OSError:
-        return {}

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from curate.artifact import Artifact, Receipt, file_accounts, write_receipt
 from curate.executors import LocalExecutor
+from curate.judges.asking import Asking
 from curate.judges.budget import Budget
 from curate.judges.endpoint import Endpoint
 from curate.stages import generate_run, judge_run
@@ -38,7 +39,8 @@ def run(stage: str, block: Row, source: Given, directory: Path, url: str | None 
     settings, make = STAGES[stage]
     directory.mkdir(parents=True, exist_ok=True)
     endpoints = {"judge": endpoint(url, **fields)} if url else {}
-    made = make(settings.validate_python(block), {"rows": source}, directory, None, LocalExecutor(), 1, lambda progress: None, endpoints, budget)
+    asking = Asking(endpoints, budget or Budget())
+    made = make(settings.validate_python(block), {"rows": source}, directory, None, LocalExecutor(), 1, lambda progress: None, asking)
     assert made.counts.broken_law() is None
     files = list(file_accounts(directory, ("data", "ledger", "dropped", "verdicts")))
     write_receipt(directory, Receipt(recipe="r", stage=stage, fingerprint=f"{stage:0<64}", config={}, files=files, **made._asdict()))

@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from curate.agree import AGREEMENT, agree, write
-from curate.artifact import Counts, Receipt, write_receipt
+from curate.artifact import Artifact, Counts, Receipt, write_receipt
+from curate.card.judging import judging
+from curate.card.lineage import lineage
 from curate.errors import UsageError
 from curate.judges.verdicts import SCHEMA
 from curate.rows import Candidates, Preference, arrow_schema, content_id
@@ -127,7 +129,7 @@ def test_verdicts_of_both_orders_meet_gold_by_the_text_of_the_answers(tmp_path: 
     assert (judge.bias.value, judge.places.first.value, judge.consistency.value) == (pytest.approx(2), 1, 0)
     assert found.table == [[20, 0, 0], [0, 0, 0], [0, 0, 20]]
     assert found.calibration is not None
-    told = json.loads(write(found, tmp_path / "a").read_text())
+    (told,) = json.loads(write(found, tmp_path / "a").read_text())["comparisons"]
     assert told["judges"][0]["bias"]["value"] == pytest.approx(2)
     assert all(isinstance(check["holds"], bool) for check in told["judges"][0]["checks"])
     assert "position bias 2.000" in found.as_text()
@@ -240,10 +242,42 @@ def test_it_is_written_beside_the_receipt_and_nothing_else_is_touched(tmp_path: 
     found = agree(a, b)
     assert write(found, a) == a / AGREEMENT
     assert {path: path.read_bytes() for path in a.rglob("*") if path.is_file() and path.name != AGREEMENT} == before
-    told = json.loads((a / AGREEMENT).read_text())
+    (told,) = json.loads((a / AGREEMENT).read_text())["comparisons"]
     assert told["coefficients"]["percent"] == {"value": 1.0, "low": 1.0, "high": 1.0, "n": 20}
     assert str(tmp_path) not in (a / AGREEMENT).read_text()
     assert write(found, b) is None
+
+
+def test_every_set_of_labels_that_it_was_compared_with_stays_in_the_file(tmp_path: Path) -> None:
+    a = artifact(preferences(tmp_path / "a/data/train-00000.parquet", [0, 1] * 10).parents[1])
+    people, crowd = preferences(tmp_path / "people.parquet", [0, 1] * 10), preferences(tmp_path / "crowd.parquet", [1, 1] * 10)
+    for other in (people, crowd, people):
+        write(agree(a, other), a)
+    whole = (a / AGREEMENT).read_bytes()
+    told = json.loads(whole)["comparisons"]
+    assert [(one["b"], one["coefficients"]["percent"]["value"]) for one in told] == [("crowd.parquet", 0.5), ("people.parquet", 1.0)]
+    (a / AGREEMENT).unlink()
+    for other in (people, crowd):
+        write(agree(a, other), a)
+    assert (a / AGREEMENT).read_bytes() == whole
+    preferences(people, [1, 0] * 10)  # the same name, other labels
+    write(agree(a, people), a)
+    assert [one["b"] for one in json.loads((a / AGREEMENT).read_text())["comparisons"]] == ["crowd.parquet", "people.parquet", "people.parquet"]
+
+
+def test_the_card_tells_every_comparison(tmp_path: Path) -> None:
+    a = artifact(preferences(tmp_path / "a/data/train-00000.parquet", [0, 1] * 10).parents[1])
+    for name, better in (("people", [0, 1] * 10), ("crowd", [1, 1] * 10)):
+        write(agree(a, preferences(tmp_path / f"{name}.parquet", better)), a)
+    told = judging(lineage(Artifact(a)))
+    assert "with crowd.parquet (`" in told and "with people.parquet (`" in told and told.count("Pairs: a 20, b 20, both 20") == 2
+
+
+def test_a_file_of_another_hand_is_not_written_over(tmp_path: Path) -> None:
+    a = artifact(preferences(tmp_path / "a/data/train-00000.parquet", [0, 1] * 10).parents[1])
+    (a / AGREEMENT).write_text("[1]")
+    with pytest.raises(UsageError, match="move it away"):
+        write(agree(a, preferences(tmp_path / "b.parquet", [0, 1] * 10)), a)
 
 
 def test_the_same_labels_give_the_same_bytes(tmp_path: Path) -> None:

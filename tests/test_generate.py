@@ -9,9 +9,15 @@ from judge_server import running
 from judge_stages import as_given, run, table
 from judge_stages import running as running_stage
 from mix_artifacts import candidates, conversation, document, preference, said
+from pydantic import TypeAdapter
 
-from curate.config import UsageError
+from curate.config import StoppedError, UsageError
 from curate.judges.prompts import constitution_path, load_constitution
+from curate.stages.asked import Read
+from curate.stages.calls_ahead import calls
+from curate.stages.generate import Generate
+from curate.stages.generate_answers import answer_calls
+from curate.stages.generate_chat import prompt_of
 
 MODEL = {"endpoint": "judge", "model": "writer-a", "max_tokens": 400}
 
@@ -49,12 +55,55 @@ def test_a_system_turn_of_the_prompt_stays_below_the_principle(tmp_path: Path) -
 
 
 def test_rows_without_a_prompt_are_dropped_by_name(tmp_path: Path) -> None:
-    blank, tools = conversation("c", 1, asked=" "), conversation("c", 2)
-    tools["messages"] = [said("user", "Add."), {**said("assistant", ""), "tool_calls": "[]"}, said("tool", "4"), said("assistant", "4.")]
+    blank, unanswered, unasked = conversation("c", 1, asked=" "), conversation("c", 2), conversation("c", 4)
+    unanswered["messages"] = [said("user", "Add."), {**said("assistant", ""), "tool_calls": CALLS}, said("tool", "4"), said("assistant", "4.")]
+    unasked["messages"] = [said("user", "Add."), {**said("assistant", ""), "tool_calls": "[]"}, said("tool", "4"), said("assistant", "4.")]
     with running(tmp_path / "s") as server:
-        source = table(tmp_path, "c", [blank, tools, conversation("c", 3)], "conversation")
+        source = table(tmp_path, "c", [blank, unanswered, unasked, conversation("c", 3)], "conversation")
         made = run("generate", {"use": "answers", "models": [MODEL], "answers": 1}, source, tmp_path / "g", server.url)
-    assert made.receipt.counts.dropped == {"generate.no_prompt": 1, "generate.tool_turns": 1}
+    assert made.receipt.counts.dropped == {"generate.no_prompt": 1, "generate.unmatched_tool_turns": 2}
+
+
+CALLS = json.dumps(
+    [
+        {"type": "function", "function": {"name": "add", "arguments": {"a": 1, "b": 2}}},
+        {"id": "x", "type": "function", "function": {"name": "say", "arguments": {"text": "olá"}}},
+    ]
+)
+TOOLS = json.dumps([{"name": "add", "parameters": {}}, {"type": "function", "function": {"name": "say"}}])
+
+
+def with_tools() -> dict:
+    row = conversation("c", 1)
+    answers = [{**said("tool", "said"), "name": "say"}, said("tool", "3")]
+    turns = [said("system", "Be brief."), said("user", "Add 1 and 2."), {**said("assistant", "Let me see."), "tool_calls": CALLS}, *answers]
+    return {**row, "messages": [*turns, said("assistant", "It is 3.")], "tools": TOOLS}
+
+
+def test_calls_and_answers_of_tools_are_sent_to_the_model_and_stay_in_the_prompt(tmp_path: Path) -> None:
+    row = with_tools()
+    with running(tmp_path / "s") as server:
+        source = table(tmp_path, "c", [row], "conversation")
+        made = run("generate", {"use": "answers", "models": [MODEL], "answers": 2}, source, tmp_path / "g", server.url)
+    answered = made.data().collect().to_dicts()[0]
+    assert answered["prompt"] == row["messages"][:-1] and len(answered["candidates"]) == 2
+    stage = TypeAdapter(Generate).validate_python({"use": "answers", "models": [MODEL], "answers": 1, "principles": None})
+    for shape, again in (("conversation", row), ("candidates", answered)):  # what is answered once can be answered again
+        request = answer_calls(stage, again, prompt_of(shape, again))[0][0].request
+        assert [message["role"] for message in request["messages"]] == ["system", "user", "assistant", "tool", "tool"]
+        assert request["messages"][2]["tool_calls"] == [
+            {"id": "call_2_0", "type": "function", "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}},
+            {"id": "x", "type": "function", "function": {"name": "say", "arguments": '{"text": "olá"}'}},
+        ]
+        assert [message["tool_call_id"] for message in request["messages"][3:]] == ["x", "call_2_0"]
+        assert [tool["function"]["name"] for tool in request["tools"]] == ["add", "say"] and request["tool_choice"] == "none"
+
+
+def test_a_critic_sees_what_was_called(tmp_path: Path) -> None:
+    row = {**candidates("p", 1, [{"text": "It is 3."}]), "prompt": with_tools()["messages"][:-1]}
+    stage = TypeAdapter(Generate).validate_python({"use": "revise", "models": [MODEL], "rounds": 1})
+    shown = next(calls(stage, "candidates", lambda: iter([Read(row, 0, "f", 0)]))).messages[-1]["content"]
+    assert f"assistant: Let me see.\ntool_calls: {CALLS}\n\ntool say: said\n\ntool: 3" in shown
 
 
 def test_answers_that_fail_are_counted_and_a_row_without_any_is_dropped(tmp_path: Path) -> None:
@@ -66,6 +115,18 @@ def test_answers_that_fail_are_counted_and_a_row_without_any_is_dropped(tmp_path
     assert counts.read == 30 == counts.kept + counts.dropped["generate.refused"]
     assert answers + report["missing"]["refused"] == 60
     assert report["bill"]["judge"]["tokens_out"] > 0
+
+
+def test_a_model_that_is_not_there_stops_the_stage_long_before_its_end(tmp_path: Path) -> None:
+    rows = [conversation("c", number) for number in range(1_000)]
+    block = {"use": "answers", "models": [MODEL], "answers": 1}
+    with running(tmp_path / "s", models=["writer-b"]) as server:
+        with pytest.raises(StoppedError, match="100 of 100 calls failed .model_not_found 100: 404 The model `writer-a` does not exist"):
+            run("generate", block, table(tmp_path, "c", rows, "conversation"), tmp_path / "g", server.url)
+        assert len(server.entries()) < 1_000
+        some = table(tmp_path, "d", rows[:120], "conversation")
+        made = run("generate", {**block, "max_failed": 1.0}, some, tmp_path / "h", server.url)
+    assert made.receipt.counts.dropped == {"generate.model_not_found": 120}
 
 
 def test_an_answer_cut_at_its_limit_is_no_answer(tmp_path: Path) -> None:

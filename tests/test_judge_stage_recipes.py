@@ -63,6 +63,15 @@ def test_without_an_endpoint_the_run_exits_with_2_and_names_the_way_out(tmp_path
     assert "make rlaif" in done.stderr and "CURATE_ENDPOINT_WRITER_URL" in done.stderr
 
 
+def test_an_address_that_a_later_stage_lacks_is_named_before_any_work(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CURATE_ENDPOINT_")}
+    environment["CURATE_ENDPOINT_WRITER_URL"] = "http://127.0.0.1:9/v1"
+    words = [sys.executable, "-m", "curate.cli", "run", str(ROOT / "pipelines" / "factuality.yaml"), "--root", str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
+    assert done.returncode == 2 and "CURATE_ENDPOINT_JUDGE_URL" in done.stderr
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
 def test_critiques_and_revisions_become_pairs_and_conversations(tmp_path: Path) -> None:
     recipe = tmp_path / "constitutional.yaml"
     recipe.write_text(

@@ -87,10 +87,15 @@ def facts(value: object, name: str = "") -> list[tuple[str, object]]:
 
 
 def _agreement(one: Ancestor) -> str:
-    """What `curate agree` has written beside the receipt."""
+    """What `curate agree` has written beside the receipt, one part for each set of labels that it was compared with."""
     path = one.path / _AGREEMENT if one.path else None
     if path is None or not path.is_file():
         return ""
     told = orjson.loads(path.read_bytes())
+    return "\n\n".join(_comparison(one.label, comparison) for comparison in told["comparisons"])
+
+
+def _comparison(label: str, told: Told) -> str:
     known = ", ".join(f"{name} {count:,}" for name, count in told["pairs"].items())
-    return f"### Agreement of {one.label} with other labels\n\nPairs: {known}.\n\n" + table(("measure", "value"), facts(told["coefficients"]))
+    other = f"{escaped(str(redacted(told['b'])))} (`{told['b_sha256'][:8]}`)"
+    return f"### Agreement of {label} with {other}\n\nPairs: {known}.\n\n" + table(("measure", "value"), facts(told["coefficients"]))

@@ -4,20 +4,20 @@ None of it is part of a stage's identity: where a model answers, how fast and at
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import orjson
-
-from curate.artifact import write_json
 from curate.config import StoppedError
-from curate.judges.budget import Budget, Spent
+from curate.judges.budget import Budget, SharedBudget, Spent, refuse_unpriced, used
 from curate.judges.caller import Caller
-from curate.judges.calls import Reply
-from curate.judges.endpoint import ChatModel, Endpoint
+from curate.judges.calls import Call, Reply
+from curate.judges.endpoint import ChatModel, Endpoint, address
+from curate.judges.journal import Journal
 from curate.judges.replies import ANSWERS
 
+Ask = Callable[[Call], Awaitable[Reply]]
 JOURNAL = "calls.sqlite"
 """Beside the stages' directories, so that a changed stage finds the replies of the old one."""
 
@@ -25,11 +25,13 @@ JOURNAL = "calls.sqlite"
 class Asking(NamedTuple):
     """What stands outside the stages."""
 
-    endpoints: dict[str, Endpoint]
+    endpoints: dict[str, Endpoint] = {}
     """By name; one that is not named has the default limits, no price, and its address from the environment."""
-    budget: Budget
-    run: str
-    """Whose budget it is: the same for all stages of a recipe and for all parts of a resumed run; empty: the stage's own."""
+    budget: Budget = Budget()
+    run: str = ""
+    """The stage's fingerprint: what it has paid in all parts of a resumed run goes by it; empty: the name of its directory."""
+    others: tuple[str, ...] = ()
+    """Fingerprints of the recipe's other stages, which the budget holds for too."""
 
 
 def used_endpoints(models: Iterable[ChatModel], asking: Asking) -> dict[str, Endpoint]:
@@ -37,9 +39,24 @@ def used_endpoints(models: Iterable[ChatModel], asking: Asking) -> dict[str, End
     return {name: asking.endpoints.get(name, Endpoint()) for name in sorted({model.endpoint for model in models})}
 
 
-def caller(models: Iterable[ChatModel], asking: Asking, directory: Path) -> Caller:
-    """A caller for the stage in `directory`; a UsageError where an address is missing."""
-    return Caller(used_endpoints(models, asking), directory.parent / JOURNAL, asking.run or directory.name, asking.budget)
+def refuse_unready(models: Iterable[ChatModel], asking: Asking) -> None:
+    """UsageError where these models have no address that can be used, or no price though money is limited."""
+    for model in models:
+        endpoint = asking.endpoints.get(model.endpoint, Endpoint())
+        address(model.endpoint, endpoint)
+        refuse_unpriced(asking.budget, model, endpoint)
+
+
+def paid(journal: Path, runs: Iterable[str], endpoints: dict[str, Endpoint]) -> Spent:
+    """What these runs have used, over all their processes."""
+    total = Spent()
+    for run in runs if journal.exists() else ():
+        book = Journal(journal, run)
+        for endpoint, model, *sums in book.sums():
+            calls, tokens_in, tokens_out = sums
+            total.add(used(endpoints.get(endpoint, Endpoint()), model, tokens_in, tokens_out, calls))
+        book.close()
+    return total
 
 
 WINDOW = 2_000
@@ -54,61 +71,57 @@ def window(models: Iterable[ChatModel], asking: Asking) -> int:
     return WINDOW_OF_BATCHES if batched else WINDOW
 
 
-class Bill:
-    """What one stage used, by endpoint, all its processes included; replies that were known cost nothing."""
-
-    def __init__(self, asked: Caller, work: Path) -> None:
-        self.asked = asked
-        path = work / "spent_before.json"
-        if not path.exists():
-            write_json(path, {name: vars(spent) for name, spent in asked.spent.items()})
-        self.path = path
-
-    def as_json(self) -> dict[str, dict[str, float]]:
-        """Calls, tokens and cost, by endpoint."""
-        before = {name: Spent(**spent) for name, spent in orjson.loads(self.path.read_bytes()).items()}
-        bill = {}
-        for name, spent in self.asked.spent.items():
-            mine = Spent(**vars(spent))
-            mine.add(before.get(name, Spent()), -1)
-            bill[name] = {"host": self.asked.hosts[name], **vars(mine)}
-        return bill
+HOPELESS = 100
+"""Calls after which a stage of which none was answered is given up: a model of that name is not there, say."""
 
 
 class Heard:
-    """What the replies of a stage have in common, counted: failures, the models that answered, and whether they are simulated."""
+    """An open caller, and what its replies have in common: failures, the models that answered, whether they are simulated, the bill."""
 
-    def __init__(self) -> None:
+    def __init__(self, asked: Caller, max_failed: float) -> None:
+        self._asked, self._max_failed = asked, max_failed
         self.calls = 0
         self.simulated = False
         self.failed: Counter[str] = Counter()
+        self.details: dict[str, str] = {}
+        """What an endpoint said of a failure, the first for each reason."""
         self.answered_by: Counter[tuple[str, str]] = Counter()
         """By the model's name as asked and as the endpoint gives it."""
 
-    def note(self, model: ChatModel, reply: Reply) -> None:
+    async def ask(self, call: Call) -> Reply:
+        """The reply to a call, counted; StoppedError where the first so many all failed, since more would too."""
+        reply = await self._asked.ask(call)
         self.calls += 1
         self.simulated |= reply.simulated
         if reply.failed:
             self.failed[reply.failed] += 1
+            self.details.setdefault(reply.failed, reply.detail)
         else:
-            self.answered_by[model.model, reply.model] += 1
+            self.answered_by[call.model.model, reply.model] += 1
+        if self.calls == HOPELESS and self.failed.total() == HOPELESS:
+            self.refuse_failures()
+        return reply
 
-    def refuse_failures(self, most: float) -> None:
-        """StoppedError where more than this share of the calls failed for a reason that the next run may not meet."""
+    def refuse_failures(self) -> None:
+        """StoppedError where too great a share of the calls failed for a reason that the next run may not meet."""
         lost = Counter({reason: count for reason, count in self.failed.items() if reason not in ANSWERS})
-        if lost.total() > most * self.calls:
-            reasons = ", ".join(f"{reason} {count:,}" for reason, count in lost.most_common())
+        if lost.total() > self._max_failed * self.calls:
+            told = ((f"{reason} {count:,}", self.details.get(reason)) for reason, count in lost.most_common())
+            reasons = ", ".join(f"{counted}: {detail}" if detail else counted for counted, detail in told)
             raise StoppedError(
-                f"{lost.total():,} of {self.calls:,} calls failed ({reasons}), over max_failed {most:.0%}; "
+                f"{lost.total():,} of {self.calls:,} calls failed ({reasons}), over max_failed {self._max_failed:.0%}; "
                 "correct what they name and run again: what was answered is kept"
             )
 
     def as_json(self) -> dict:
+        """`bill` holds calls, tokens and cost by endpoint, all processes of the stage included; replies that were known cost nothing."""
         return {
             "calls": self.calls,
             "failed": dict(sorted(self.failed.items())),
             "answered_by": {f"{asked} -> {named}": count for (asked, named), count in sorted(self.answered_by.items())},
             "simulated": self.simulated,
+            "bill": {name: {"host": self._asked.hosts[name], **vars(spent)} for name, spent in self._asked.spent.items()},
+            "warnings": self.warnings(),
         }
 
     def warnings(self) -> list[str]:
@@ -116,3 +129,16 @@ class Heard:
         others = {pair: count for pair, count in sorted(self.answered_by.items()) if not pair[1].startswith(pair[0])}
         named = [f"asked for model '{asked}', answered by '{named}' {count:,} times" for (asked, named), count in others.items()]
         return named + (["the replies are simulated: no model judged or wrote anything"] if self.simulated else [])
+
+
+@asynccontextmanager
+async def listening(models: Iterable[ChatModel], asking: Asking, directory: Path, max_failed: float) -> AsyncIterator[Heard]:
+    """A caller for the stage in `directory` that counts what it hears; at its end StoppedError where too much of that failed.
+
+    Raises UsageError where an address is missing.
+    """
+    journal = directory.parent / JOURNAL
+    budget = SharedBudget(**dict(asking.budget), elsewhere=paid(journal, asking.others, asking.endpoints))
+    async with Caller(used_endpoints(models, asking), journal, asking.run or directory.name, budget) as asked:
+        yield (heard := Heard(asked, max_failed))
+    heard.refuse_failures()

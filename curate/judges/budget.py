@@ -10,12 +10,12 @@ from pydantic import Field
 
 from curate.config import Model, StoppedError, UsageError
 from curate.judges.calls import Call
-from curate.judges.endpoint import Endpoint, Price
+from curate.judges.endpoint import ChatModel, Endpoint, Price
 from curate.judges.journal import Journal
 
 
 class Budget(Model):
-    """Limits of a whole run, over all its resumed parts; a call that might pass one is not begun."""
+    """Limits of a recipe, over all its stages and all resumed parts of its run; a call that might pass one is not begun."""
 
     max_cost: float | None = Field(None, gt=0, description="Most money, in the currency of the prices.")
     max_calls: int | None = Field(None, gt=0, description="Most billed attempts.")
@@ -38,6 +38,12 @@ class Spent:
         self.cost += sign * other.cost
 
 
+class SharedBudget(Budget):
+    """A budget of which other stages of the recipe may have used a part."""
+
+    elsewhere: Spent = Field(description="What they used.")
+
+
 class Estimate(NamedTuple):
     """What a run would use at most, its answered calls taken off; tokens are estimated from characters."""
 
@@ -46,6 +52,8 @@ class Estimate(NamedTuple):
     tokens_in: int
     tokens_out: int
     cost: float
+    basis: str = ""
+    """What it rests on where not on all rows themselves; then it may be passed."""
 
 
 def estimate(calls: Iterable[Call], endpoints: dict[str, Endpoint], journal: Path) -> Estimate:
@@ -76,22 +84,32 @@ def used(endpoint: Endpoint, model: str, tokens_in: int, tokens_out: int, calls:
     return Spent(calls, tokens_in, tokens_out, price.cost(tokens_in, tokens_out))
 
 
+def refuse_unpriced(budget: Budget, model: ChatModel, endpoint: Endpoint) -> None:
+    """UsageError where money is limited and nobody knows what the model costs."""
+    if budget.max_cost is not None and model.model not in endpoint.prices:
+        raise UsageError(f"budget.max_cost: no price of '{model.model}' at endpoint '{model.endpoint}'; give it under `prices:`")
+
+
+def passed(budget: Budget, spent: Spent) -> list[str]:
+    """Names of the limits that are passed where so much is spent."""
+    values = {"max_calls": spent.calls, "max_tokens": spent.tokens_in + spent.tokens_out, "max_cost": spent.cost}
+    return [name for name, value in values.items() if (most := getattr(budget, name)) is not None and value > most]
+
+
 class Purse:
     """A budget in use: what is spent at each endpoint, and what the calls under way may still cost."""
 
     def __init__(self, budget: Budget, spent: dict[str, Spent]) -> None:
         self.budget = budget
         self.spent = spent
+        self._elsewhere = budget.elsewhere if isinstance(budget, SharedBudget) else Spent()
         self._promised = Spent()
         self._settled = asyncio.Condition()
 
     async def promise(self, call: Call, endpoint: Endpoint, wait: bool = True) -> Spent:
         """Set the call's most aside; with `wait`, until calls under way cost less than feared. StoppedError where it cannot fit."""
         wanted = most(call, endpoint)
-        if self.budget.max_cost is not None and call.model.model not in endpoint.prices:
-            raise UsageError(
-                f"budget.max_cost: no price of '{call.model.model}' at endpoint '{call.model.endpoint}'; give it under `prices:`"
-            )
+        refuse_unpriced(self.budget, call.model, endpoint)
         async with self._settled:
             while (limit := self._passed(wanted)) and wait and self._promised.calls:
                 await self._settled.wait()
@@ -108,8 +126,8 @@ class Purse:
             self._settled.notify_all()
 
     def total(self) -> Spent:
-        """What is spent at all endpoints."""
-        total = Spent()
+        """What is spent at all endpoints, by other stages of the recipe too."""
+        total = Spent(**vars(self._elsewhere))
         for part in self.spent.values():
             total.add(part)
         return total
@@ -119,12 +137,11 @@ class Purse:
         sums = self.total()
         sums.add(self._promised)
         sums.add(wanted)
-        values = {"max_calls": sums.calls, "max_tokens": sums.tokens_in + sums.tokens_out, "max_cost": sums.cost}
-        return next((name for name, value in values.items() if (most := getattr(self.budget, name)) is not None and value > most), None)
+        return next(iter(passed(self.budget, sums)), None)
 
     def _said(self, limit: str) -> str:
         spent = self.total()
         return (
-            f"budget.{limit}: the next call might pass {getattr(self.budget, limit):,}; used so far: {spent.calls:,} calls, "
+            f"budget.{limit}: the next call might pass {getattr(self.budget, limit):,}; used so far by all stages: {spent.calls:,} calls, "
             f"{spent.tokens_in + spent.tokens_out:,} tokens, cost {spent.cost:.4f}; raise it and run again to go on from here"
         )

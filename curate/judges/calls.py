@@ -9,8 +9,8 @@ import orjson
 
 from curate.judges.endpoint import ChatModel
 
-Message = dict[str, str]
-"""`role` and `content`."""
+Message = dict[str, object]
+"""`role` and `content`; where tools are called also `tool_calls`, and in their answers `tool_call_id`."""
 
 
 class Position(NamedTuple):
@@ -46,7 +46,10 @@ class Call:
     @cached_property
     def tokens_in(self) -> int:
         """Estimated prompt tokens; nobody's tokenizer is at hand."""
-        return sum(estimated_tokens(message["content"]) + 4 for message in self.messages)
+        beside = [message["tool_calls"] for message in self.messages if "tool_calls" in message]
+        beside += [self.model.extra["tools"]] if "tools" in self.model.extra else []
+        said = sum(estimated_tokens(message["content"]) + 4 for message in self.messages)
+        return said + sum(estimated_tokens(orjson.dumps(value).decode()) for value in beside)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from curate.config import UsageError
 from curate.formats import Fields, Refused, Row, read
 from curate.formats.guess import SAMPLE, guess
 from curate.formats.laws import broken_law
+from curate.judges.shown import turn_text
 from curate.judges.statistics.panel import Method, pair_labels
 from curate.judges.verdicts import SCHEMA
 from curate.ledger import batches
@@ -171,7 +172,7 @@ def _ids(row: Row) -> Iterator[tuple[str, Text]]:
         yield answer["id"], _text(answer["text"], answer["model"])
     for name in ("chosen", "rejected"):
         if row.get(name):
-            yield content_id(row[name][0]["content"]), _answer(row[name][0])
+            yield content_id(turn_text(row[name][0])), _answer(row[name][0])
 
 
 def _row_labels(rows: Iterable[Row], where: str) -> Labelled:
@@ -222,9 +223,9 @@ def _text(text: str, model: str | None = None) -> Text:
 
 def _answer(turn: dict) -> Text:
     """One turn; what it calls is part of it."""
-    return _text(turn["content"] + (turn["tool_calls"] or ""))
+    return _text(turn_text(turn))
 
 
 def _prompt(turns: list[dict]) -> str:
-    """Hash of who says what in a prompt; surrounding space is no difference."""
-    return content_id(orjson.dumps([[turn["role"], turn["content"].strip()] for turn in turns]).decode())
+    """Hash of who says and calls what in a prompt; surrounding space is no difference."""
+    return content_id(orjson.dumps([[turn["role"], turn_text(turn).strip()] for turn in turns]).decode())

@@ -13,18 +13,36 @@ from typing import Literal, NamedTuple
 import orjson
 import pyarrow.parquet as pq
 import xxhash
+from pydantic import Field
 
 from curate import ledger
-from curate.artifact import Counts, InputAccount
+from curate.artifact import Counts, InputAccount, StepAccount
+from curate.config import Model, UsageError
 from curate.judges.prompts import constitution_path, prompt_path
 from curate.rows import SHAPES, arrow_schema
-from curate.stages.given import Given
+from curate.stages.accounts import Made
+from curate.stages.given import From, Given
 from curate.stages.ingest_rows import excerpt
 from curate.stages.tables import Shards, Table, write_shards
 from curate.steps.step import Drop
 
 Row = dict[str, object]
 FOLDERS = ("data", "ledger", "dropped")
+_SURPLUS = "texts_of_one"
+"""What a row made beyond one."""
+
+
+class RowsAsked(Model):
+    """What all stages have that ask about rows, or take what was said of them from a file."""
+
+    source: From = Field(From(), description="Rows of which artifact; by default of the stage before.")
+    dropped_text: Literal["none", "head", "full"] = Field("head", description="How much of a dropped row is kept.")
+    shard_bytes: int = Field(256 * 2**20, ge=1, description="Bytes of rows after which a new output shard begins.")
+
+    @property
+    def inputs(self) -> dict[str, From]:
+        """What the stage reads, by the name that accounts use."""
+        return {"rows": self.source}
 
 
 class Files(NamedTuple):
@@ -87,6 +105,12 @@ def with_metadata(row: Row, **fields: object) -> Row:
     return {**row, "metadata": orjson.dumps({**metadata_of(row), **fields}, option=orjson.OPT_SORT_KEYS).decode()}
 
 
+def refuse_shape(stage: str, use: str, takes: Sequence[str], shape: str) -> None:
+    """UsageError where the rows are none that the stage can work on."""
+    if shape not in takes:
+        raise UsageError(f"{stage}: `use: {use}` works on {', '.join(takes)} rows, and these are {shape} rows; name another source")
+
+
 class Output:
     """Rows as they are decided, to parts under `work/`; `finish` makes the artifact's folders of them."""
 
@@ -143,14 +167,16 @@ class Output:
         ledger.concat([self.work / "dropped.parquet"], ledger.DROPPED, directory / "dropped" / "00000.parquet")
         return shards
 
-    def counts(self, surplus: str) -> Counts:
-        """The law of the stage; `surplus` names what a row made beyond one."""
+    def made(self, source: Given, limit: int | None, report: dict, timings: dict[str, float], cpu_s: float) -> Made:
+        """What the stage tells the receipt."""
         more = self.written - self.kept
-        return Counts(
+        counts = Counts(
             read=self.read,
             kept=self.kept,
             dropped=dict(sorted(self.reasons.items())),
             ignored={},
-            expanded={surplus: more} if more else {},
+            expanded={_SURPLUS: more} if more else {},
             written=self.written,
         )
+        step = StepAccount(**{"name": self.step, "in": self.read, "out": self.kept, "cpu_s": cpu_s})
+        return Made(inputs(source, limit), counts, [step], [], report, None, timings)

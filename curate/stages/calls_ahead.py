@@ -13,12 +13,14 @@ from curate.judges.budget import Estimate, estimate
 from curate.judges.calls import Call
 from curate.judges.endpoint import ChatModel, Endpoint
 from curate.judges.prompts import load_prompt, prompt_path
+from curate.judges.shown import conversation_text
 from curate.stages.asked import Read, Row, with_metadata
 from curate.stages.generate import Answers, Generate, Revise, Write
-from curate.stages.generate_answers import answer_calls, prompt_of, write_calls
+from curate.stages.generate_answers import answer_calls, write_calls
+from curate.stages.generate_chat import prompt_of
 from curate.stages.judge import Judge, Pairwise, Recorded
 from curate.stages.judge_questions import pair_question, pair_questions, pairs, questions
-from curate.stages.judge_units import Judged, conversation_text, judged
+from curate.stages.judge_units import Judged, judged
 from curate.steps.step import Drop
 
 Rows = Callable[[], Iterator[Read]]

@@ -7,32 +7,23 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from curate.config import Model
 from curate.judges.endpoint import ChatModel
 from curate.judges.prompts import ConstitutionFile, PromptFile
-from curate.stages.asked import Files
-from curate.stages.given import From
+from curate.stages.asked import Files, RowsAsked
 
 
-class Generation(Model):
+class Generation(RowsAsked):
     """What all ways of generating have."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    takes: ClassVar[tuple[str, ...]] = ("document", "conversation", "candidates", "preference", "feedback")
     makes: ClassVar[str] = "candidates"
 
-    source: From = Field(From(), description="Rows of which artifact; by default of the stage before.")
     models: list[ChatModel] = Field(min_length=1, description="Who is asked, in turn; one model at two temperatures is two entries.")
     seed: int = Field(1, ge=0, description="Of what is drawn: the first model of a row, its principles.")
     max_failed: float = Field(
         0.05, ge=0, le=1, description="Most calls that may fail for good, refusals aside; more stop the run, which can be resumed."
     )
-    dropped_text: Literal["none", "head", "full"] = Field("head", description="How much of a dropped row is kept.")
-    shard_bytes: int = Field(256 * 2**20, ge=1, description="Bytes of rows after which a new output shard begins.")
-
-    @property
-    def inputs(self) -> dict[str, From]:
-        """What the stage reads, by the name that accounts use."""
-        return {"rows": self.source}
 
     @property
     def asked(self) -> list[ChatModel]:
@@ -63,6 +54,7 @@ class Write(Generation):
     The document itself stays as `snippet` in the metadata, for a judge who is to check against it.
     """
 
+    takes: ClassVar[tuple[str, ...]] = ("document",)
     makes: ClassVar[str] = "document"
 
     use: Literal["write"] = "write"
@@ -79,7 +71,9 @@ class Write(Generation):
 
 
 class Revise(Generation):
-    """Each answer criticised and rewritten in rounds, one drawn principle a round (Constitutional AI: Bai et al. 2022, 3.1)."""
+    """Each answer criticised and rewritten in rounds, one drawn principle a round (Constitutional AI: Bai et al. 2022)."""
+
+    takes: ClassVar[tuple[str, ...]] = ("candidates",)
 
     use: Literal["revise"] = "revise"
     rounds: int = Field(2, ge=1, le=16, description="Rounds of critique and revision; no principle is drawn twice until all have been.")

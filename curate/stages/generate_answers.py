@@ -2,20 +2,20 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from curate.judges.asking import Ask
 from curate.judges.calls import Call, Message, Reply
 from curate.judges.endpoint import ChatModel
 from curate.judges.prompts import Prompt, constitution_path, load_constitution, load_prompt, prompt_path
+from curate.judges.shown import conversation_text
 from curate.rows import content_id
 from curate.stages.asked import Row, metadata_of, shuffled, with_metadata
 from curate.stages.generate import Answers, Generate, Revise, Write
+from curate.stages.generate_chat import messages, prompt_of, shown_tools, tools_of
 from curate.stages.ingest_rows import content_of
-from curate.stages.judge_units import conversation_text
 from curate.steps.step import Drop
 
-Ask = Callable[[Call], Awaitable[Reply]]
 CUT = "cut_at_max_tokens"
 """A text that ends in the middle is no example to learn from."""
 _NO_PROMPT_FILE = "0" * 64
@@ -34,19 +34,6 @@ def failure(reply: Reply) -> str | None:
     return reply.failed or (CUT if reply.finish == "length" else None)
 
 
-def prompt_of(shape: str, row: Row) -> list[Message] | Drop:
-    """The turns that a model is to answer."""
-    asked = {"document": lambda: [{"role": "user", "content": row["text"]}], "conversation": lambda: row["messages"]}
-    turns = asked.get(shape, lambda: row["prompt"])()
-    while turns and turns[-1]["role"] == "assistant":
-        turns = turns[:-1]
-    if any(turn["role"] == "tool" or turn.get("tool_calls") for turn in turns):
-        return Drop("tool_turns")
-    if not turns or turns[-1]["role"] != "user" or not turns[-1]["content"].strip():
-        return Drop("no_prompt")
-    return [{"role": turn["role"], "content": turn["content"]} for turn in turns]
-
-
 def under(principle: str | None, prompt: list[Message]) -> list[Message]:
     """The prompt with a principle as its system message, before the one that it has."""
     if principle is None:
@@ -62,15 +49,16 @@ def _models(stage: Generate, row: Row, count: int) -> list[ChatModel]:
     return [stage.models[order[number % len(order)]] for number in range(count)]
 
 
-def answer_calls(stage: Answers, row: Row, prompt: list[Message]) -> list[tuple[Call, str | None]]:
+def answer_calls(stage: Answers, row: Row, prompt: list[Row]) -> list[tuple[Call, str | None]]:
     """The calls for a row's answers, each with the name of its principle."""
+    asked, tools = messages(prompt), tools_of(row)
     principles = load_constitution(constitution_path(stage.principles)) if stage.principles else []
     order = shuffled(len(principles), stage.seed, row["id"], "principles")
     calls = []
     for number, model in enumerate(_models(stage, row, stage.answers)):
         drawn = principles[order[number % len(order)]] if order else None
-        messages = under(drawn.text if drawn else None, prompt)
-        calls.append((Call(model, messages, _NO_PROMPT_FILE, draw=number), drawn.name if drawn else None))
+        call = Call(shown_tools(model, tools), under(drawn.text if drawn else None, asked), _NO_PROMPT_FILE, draw=number)
+        calls.append((call, drawn.name if drawn else None))
     return calls
 
 
@@ -90,12 +78,8 @@ async def answered(stage: Answers, shape: str, row: Row, ask: Ask) -> Written:
     if not made:
         return Written([], Drop(missing[0]), missing)
     principles = {one["id"]: name for one in made if (name := one.pop("principle"))}
-    row = with_metadata(row, principles=principles) if principles else row
-    return Written([_candidates(row, [_turn(message) for message in prompt], made)], None, missing)
-
-
-def _turn(message: Message) -> Row:
-    return {**message, "tool_calls": None, "name": None}
+    told = {name: value for name, value in (("principles", principles), ("tools", tools_of(row))) if value}
+    return Written([_candidates(with_metadata(row, **told) if told else row, prompt, made)], None, missing)
 
 
 def _candidate(id_: str, text: str, model: str, kind: str = "answer", parent: str | None = None) -> Row:
@@ -116,8 +100,8 @@ def write_calls(stage: Write, row: Row) -> list[Call]:
     """The calls for the texts that are made of one document."""
     prompt = load_prompt(prompt_path(stage.prompt))
     place = next(name for name in re.findall(r"\{([a-z][a-z0-9_]*)\}", prompt.body) if name not in stage.words)
-    messages = prompt.messages({place: _shown(stage, row)}, stage.words)
-    return [Call(model, messages, prompt.hash, draw=number) for number, model in enumerate(_models(stage, row, stage.texts))]
+    filled = prompt.messages({place: _shown(stage, row)}, stage.words)
+    return [Call(model, filled, prompt.hash, draw=number) for number, model in enumerate(_models(stage, row, stage.texts))]
 
 
 def _shown(stage: Write, row: Row) -> str:
@@ -187,8 +171,8 @@ async def _chain(stage: Revise, prompts: _Prompts, row: Row, answer: Row, ask: A
         critique = await ask(Call(model, prompts.critique.messages(data, words), prompts.critique.hash, draw=number))
         if failure(critique):
             return chain, failure(critique)
-        messages = prompts.revision.messages({**data, "critique": critique.text}, words)
-        revision = await ask(Call(model, messages, prompts.revision.hash, draw=number))
+        asked = prompts.revision.messages({**data, "critique": critique.text}, words)
+        revision = await ask(Call(model, asked, prompts.revision.hash, draw=number))
         if failure(revision):
             return chain, failure(revision)
         name, before = answer["id"], draft["id"]

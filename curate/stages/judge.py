@@ -11,8 +11,7 @@ from curate.config import FilePath, Model
 from curate.judges.endpoint import ChatModel
 from curate.judges.prompts import ConstitutionFile, PromptFile
 from curate.judges.statistics.methods import Method
-from curate.stages.asked import Files
-from curate.stages.given import From
+from curate.stages.asked import Files, RowsAsked
 
 ASPECTS = ("instruction_following", "honesty", "truthfulness", "helpfulness", "harmlessness")
 
@@ -53,21 +52,13 @@ class Aggregated(Model):
     select: Select | None = Field(None, description="Keep only labels that gold proves; null: keep all.")
 
 
-class Judging(Model):
+class Judging(RowsAsked):
     """What all ways of judging have."""
 
-    version: ClassVar[int] = 1
-    takes: ClassVar[tuple[str, ...]] = ("candidates",)
+    version: ClassVar[int] = 2
+    takes: ClassVar[tuple[str, ...]] = ("candidates", "preference")
 
-    source: From = Field(From(), description="Rows of which artifact; by default of the stage before.")
     seed: int = Field(1, ge=0, description="Of what is drawn: principles, and who is shown first where one order is asked.")
-    dropped_text: Literal["none", "head", "full"] = Field("head", description="How much of a dropped row is kept.")
-    shard_bytes: int = Field(256 * 2**20, ge=1, description="Bytes of rows after which a new output shard begins.")
-
-    @property
-    def inputs(self) -> dict[str, From]:
-        """What the stage reads, by the name that accounts use."""
-        return {"rows": self.source}
 
     @property
     def asked(self) -> list[JudgeModel]:
@@ -100,8 +91,6 @@ class Panel(Judging):
 class Pairwise(Panel, Aggregated):
     """Two answers side by side, in both orders; answers get log-odds as rating `worth`, pairs a probability."""
 
-    takes: ClassVar[tuple[str, ...]] = ("candidates", "preference")
-
     use: Literal["pairwise"] = "pairwise"
     prompt: PromptFile = Field("pairwise.en", description="A shipped prompt, or a `.md` file of your own.")
     orders: Literal["both", "one"] = Field("both", description="one: half the calls; then only `aggregate: bradley_terry` takes off a lean.")
@@ -131,7 +120,7 @@ class Pairwise(Panel, Aggregated):
 
 
 class Constitutional(Pairwise):
-    """The same under one drawn principle a row (Constitutional AI: Bai et al. 2022, 4.1)."""
+    """The same under one drawn principle a row (Constitutional AI: Bai et al. 2022)."""
 
     use: Literal["constitutional"] = "constitutional"
     prompt: PromptFile = Field("constitutional_choice.en", description="A shipped prompt, or a `.md` file of your own, with `principle`.")
@@ -143,7 +132,7 @@ class Constitutional(Pairwise):
 
 
 class Rated(Panel):
-    """A number for each answer and aspect, the mean of what all judges say."""
+    """A number for each answer and aspect, the mean of what all judges say; a pair is turned so that the greater mean is chosen."""
 
     aspects: dict[str, PromptFile] = Field(min_length=1, description="Name of the rating, and the prompt that asks for it.")
     low: int = Field(1, ge=0, description="Least number of the scale, as the prompts have it.")
@@ -192,7 +181,10 @@ class RatedDocuments(Rated):
 
 
 class Ranking(Panel):
-    """All answers at once, put in order; shown in a drawn order and in its reverse, and ranked by their mean place."""
+    """All answers at once, put in order; shown in a drawn order and in its reverse, and ranked by their mean place.
+
+    A pair is turned so that the better place is chosen; equal places are a tie, and no pair.
+    """
 
     use: Literal["ranking"] = "ranking"
     prompt: PromptFile = Field("ranking.en", description="A shipped prompt, or a `.md` file of your own.")
@@ -207,7 +199,8 @@ class Factuality(Panel):
     """Answers checked against the text that their question came from (Llama 3: Dubey et al. 2024, 4.3.6).
 
     Where the model knows, its row stays; what it reliably gets wrong gets a refusal that is
-    rated above the wrong answers. In between nothing is reliable, and the row is dropped.
+    rated above the wrong answers. In between nothing is reliable, and the row is dropped. Of a
+    pair both answers count; what stays is turned where the rejected one alone is borne out.
     """
 
     use: Literal["factuality"] = "factuality"
@@ -225,8 +218,6 @@ class Factuality(Panel):
 
 class Recorded(Judging, Aggregated):
     """Verdicts that were given before, by people or models: a Parquet or JSONL file of `row_id, label` and what else is known."""
-
-    takes: ClassVar[tuple[str, ...]] = ("candidates", "preference")
 
     use: Literal["recorded"] = "recorded"
     path: FilePath = Field(

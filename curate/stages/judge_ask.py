@@ -1,11 +1,11 @@
 """Rows in, verdicts out: every row's questions asked, the pairs that are least sure asked again, replies in the order of the rows."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import chain
 from math import ceil
 
-from curate.judges.calls import Call, Reply
+from curate.judges.asking import Ask
 from curate.judges.order import in_order
 from curate.judges.statistics import hard_votes
 from curate.judges.statistics.active import ActiveChoice
@@ -17,7 +17,6 @@ from curate.stages.judge_again import Again, tally
 from curate.stages.judge_questions import Question, pair_question, pairs, questions
 from curate.stages.judge_units import Judged
 
-Ask = Callable[[Call], Awaitable[Reply]]
 Asked = Pairwise | Rated | Ranking | Factuality
 _UNKNOWN_JUDGE = hard_votes.VoteModel(Estimate(0.0, 0.0, 0.0, 0), 1.65)
 """No lean, and the spread that the fit starts from: one pair's votes tell neither."""

@@ -71,37 +71,56 @@ def _ties(verdicts: pl.DataFrame) -> set[tuple[str, str, str]]:
 
 def decided(stage: Judge, unit: Judged, known: Labels) -> Decided:
     """The row by what was said of it."""
-    if len(unit.answers) < (2 if isinstance(stage, Aggregated | Ranking) else 1):
-        return Decided(None, Drop("identical_answers" if "chosen" in unit.row else "too_few_answers"))
+    is_pair = "chosen" in unit.row
+    if len(unit.answers) < (2 if is_pair or isinstance(stage, Aggregated | Ranking) else 1):
+        return Decided(None, Drop("identical_answers" if is_pair else "too_few_answers"))
     if isinstance(stage, Aggregated):
         pairs = known.pairs.get(unit.id)
         if not pairs:
             return _unsaid(unit, known)
-        return _turned(unit, *next(iter(pairs.items()))) if "chosen" in unit.row else _worths(unit, pairs)
+        return _by_probability(unit, *next(iter(pairs.items()))) if is_pair else _worths(unit, pairs)
     values = known.values.get(unit.id)
     if isinstance(stage, Factuality):
         return _factual(stage, unit, values or {}, known)
     if not values:
         return _unsaid(unit, known)
-    return _ranked(unit, values) if isinstance(stage, Ranking) else _rated(stage, unit, values)
+    return _ranked(unit, values, known) if isinstance(stage, Ranking) else _rated(stage, unit, values, known)
 
 
 def _unsaid(unit: Judged, known: Labels) -> Decided:
     return Decided(None, Drop(known.failed.get(unit.id, "not_judged")))
 
 
-def _turned(unit: Judged, pair: tuple[str, str], p: float) -> Decided:
+def _by_probability(unit: Judged, pair: tuple[str, str], p: float) -> Decided:
     """A pair with the better answer as `chosen`, whichever it was before; a tie is no pair."""
-    row = unit.row
-    chosen = p if side_answer(row, "chosen").id == pair[0] else 1 - p
+    chosen = p if side_answer(unit.row, "chosen").id == pair[0] else 1 - p
     if chosen == 0.5:
         return Decided(None, Drop("tie"))
-    turn = chosen < 0.5
-    p = max(chosen, 1 - chosen)
+    turn, p = chosen < 0.5, max(chosen, 1 - chosen)
+    made = _turned(unit.row, turn, p, round(float(log_odds(p)), _DIGITS))
+    texts = (side_answer(made, name).text for name in ("chosen", "rejected"))
+    return Decided(made, None, {"probability": p, "turned": float(turn)}, *texts, p)
+
+
+def _by_number(unit: Judged, numbers: Mapping[str, float], known: Labels, told: Mapping[str, Row] | None = None) -> Decided:
+    """A pair with the answer of the greater number as `chosen`, what was said of each side in the metadata; equal ones are a tie."""
+    sides = {name: side_answer(unit.row, name).id for name in ("chosen", "rejected")}
+    if not numbers.keys() >= set(sides.values()):
+        return _unsaid(unit, known)
+    margin = numbers[sides["chosen"]] - numbers[sides["rejected"]]
+    if margin == 0:
+        return Decided(None, Drop("tie"))
+    made = _turned(unit.row, margin < 0, None, abs(margin))
+    if told:
+        made = with_metadata(made, ratings={name: told[side_answer(made, name).id] for name in sides})
+    return Decided(made, None, {"margin": abs(margin), "turned": float(margin < 0)})
+
+
+def _turned(row: Row, turn: bool, probability: float | None, margin: float | None) -> Row:
+    """The pair under its new label; the metadata say whether its sides changed places."""
     better, worse = (row["rejected"], row["chosen"]) if turn else (row["chosen"], row["rejected"])
-    made = {**row, "chosen": better, "rejected": worse, "probability": p, "margin": round(float(log_odds(p)), _DIGITS)}
-    made = with_metadata({**made, "content_id": content_id(content_of(made))}, turned=turn)
-    return Decided(made, None, {"probability": p, "turned": float(turn)}, better[0]["content"], worse[0]["content"], p)
+    made = {**row, "chosen": better, "rejected": worse, "probability": probability, "margin": margin}
+    return with_metadata({**made, "content_id": content_id(content_of(made))}, turned=turn)
 
 
 def worths(pairs: Mapping[tuple[str, str], float]) -> dict[str, float]:
@@ -159,18 +178,24 @@ def _with_ranks(row: Row, places: Mapping[str, float]) -> Row:
     return {**row, "candidates": [{**one, "rank": ranks.get(one["id"])} for one in row["candidates"]]}
 
 
-def _rated(stage: Rated, unit: Judged, values: dict[str, dict[str, float]]) -> Decided:
-    """Numbers as ratings; of a document, as `ratings` in its metadata. One that nobody could read is null."""
+def _rated(stage: Rated, unit: Judged, values: dict[str, dict[str, float]], known: Labels) -> Decided:
+    """Numbers as ratings; of a document, as `ratings` in its metadata; of a pair, the mean over all aspects decides. An unreadable one is null."""
     ratings = {answer.id: {name: values.get(answer.id, {}).get(f"rating:{name}") for name in stage.aspects} for answer in unit.answers}
     if "text" in unit.row:
         mine = ratings[unit.id]
-        known = {name: value for name, value in mine.items() if value is not None}
-        return Decided(with_metadata(unit.row, ratings={**metadata_of(unit.row).get("ratings", {}), **mine}), None, known)
+        said = {name: value for name, value in mine.items() if value is not None}
+        return Decided(with_metadata(unit.row, ratings={**metadata_of(unit.row).get("ratings", {}), **mine}), None, said)
+    if "chosen" in unit.row:
+        means = {answer: round(sum(mine.values()) / len(mine), _DIGITS) for answer, mine in ratings.items() if None not in mine.values()}
+        return _by_number(unit, means, known, ratings)
     return Decided(_with_ratings(unit.row, ratings))
 
 
-def _ranked(unit: Judged, values: dict[str, dict[str, float]]) -> Decided:
-    return Decided(_with_ranks(unit.row, {answer: mine["ranking"] for answer, mine in values.items() if "ranking" in mine}))
+def _ranked(unit: Judged, values: dict[str, dict[str, float]], known: Labels) -> Decided:
+    places = {answer: mine["ranking"] for answer, mine in values.items() if "ranking" in mine}
+    if "chosen" in unit.row:
+        return _by_number(unit, {answer: -place for answer, place in places.items()}, known)
+    return Decided(_with_ranks(unit.row, places))
 
 
 def _factual(stage: Factuality, unit: Judged, values: dict[str, dict[str, float]], known: Labels) -> Decided:
@@ -182,14 +207,28 @@ def _factual(stage: Factuality, unit: Judged, values: dict[str, dict[str, float]
         return Decided(None, Drop(known.failed.get(unit.id, "no_statement")))
     correct = sum(value > 0.5 for value in ratings.values()) / len(unit.answers)
     wrong = sum(value < 0.5 for value in ratings.values()) / len(unit.answers)
-    row = _with_ratings(unit.row, {answer.id: {"factual": ratings.get(answer.id)} for answer in unit.answers})
-    row = with_metadata(row, known=correct)
-    if correct >= stage.known:
-        return Decided(row, None, {"correct": correct})
-    if wrong < stage.wrong:
+    if correct < stage.known and wrong < stage.wrong:
         return Decided(None, Drop("neither_known_nor_wrong", correct, stage.known), {"correct": correct})
-    refused = {**row, "candidates": [*row["candidates"], _refusal(stage, unit)]}
-    return Decided({**refused, "content_id": content_id(content_of(refused))}, None, {"correct": correct, "refused": 1.0})
+    refusal = None if correct >= stage.known else _refusal(stage, unit)
+    factual = _factual_pair if "chosen" in unit.row else _factual_answers
+    row = with_metadata(factual(unit, ratings, refusal), known=correct)
+    if refusal is None:
+        return Decided(row, None, {"correct": correct})
+    return Decided({**row, "content_id": content_id(content_of(row))}, None, {"correct": correct, "refused": 1.0})
+
+
+def _factual_answers(unit: Judged, ratings: Mapping[str, float], refusal: Row | None) -> Row:
+    row = _with_ratings(unit.row, {answer.id: {"factual": ratings.get(answer.id)} for answer in unit.answers})
+    return row if refusal is None else {**row, "candidates": [*row["candidates"], refusal]}
+
+
+def _factual_pair(unit: Judged, ratings: Mapping[str, float], refusal: Row | None) -> Row:
+    """The pair, turned where only facts speak against it; a refusal stands above the answer that was preferred."""
+    if refusal is not None:
+        turn = {"role": "assistant", "content": refusal["text"], "tool_calls": None, "name": None}
+        return {**unit.row, "chosen": [turn], "rejected": unit.row["chosen"], "probability": None, "margin": None}
+    chosen, rejected = (ratings.get(side_answer(unit.row, name).id, 0.5) for name in ("chosen", "rejected"))
+    return _turned(unit.row, True, None, rejected - chosen) if rejected > chosen else unit.row
 
 
 def _refusal(stage: Factuality, unit: Judged) -> Row:

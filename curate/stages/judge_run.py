@@ -13,16 +13,12 @@ from pathlib import Path
 
 import polars as pl
 
-from curate.artifact import StepAccount
 from curate.config import UsageError
 from curate.executors import Executor, Progress
-from curate.judges.asking import Asking, Bill, Heard, caller, window
-from curate.judges.budget import Budget
-from curate.judges.calls import Call, Reply
-from curate.judges.endpoint import Endpoint
+from curate.judges.asking import Asking, listening, window
 from curate.judges.verdicts import SCHEMA
 from curate.stages.accounts import Made
-from curate.stages.asked import Output, Read, inputs, rows
+from curate.stages.asked import Output, Read, refuse_shape, rows
 from curate.stages.given import Given
 from curate.stages.judge import Aggregated, Judge, Recorded
 from curate.stages.judge_ask import verdicts
@@ -64,20 +60,16 @@ def make(
     executor: Executor,
     workers: int | None,
     on_progress: Callable[[Progress], None],
-    endpoints: dict[str, Endpoint] | None = None,
-    budget: Budget | None = None,
-    run: str = "",
+    asking: Asking = Asking(),
 ) -> Made:
     """Ask for what is missing and write data/, ledger/, dropped/ and verdicts/ into `directory`.
 
-    One process does it, since the work is waiting. `run` names whose budget it is: the same for all stages of a recipe.
+    One process does it, since the work is waiting.
     """
     room = Room(judge, given["rows"], directory, limit, on_progress)
-    if room.shape not in judge.takes:
-        raise UsageError(f"judge: `use: {judge.use}` works on {', '.join(judge.takes)} rows, and these are {room.shape} rows; name another source")
+    refuse_shape("judge", judge.use, judge.takes, room.shape)
     room.work.mkdir(parents=True, exist_ok=True)
     wall, cpu = time.monotonic(), time.process_time()
-    asking = Asking(endpoints or {}, budget or Budget(), run)
     heard = _recorded(room) if isinstance(judge, Recorded) else asyncio.run(_asked(room, asking))
     asked = time.monotonic()
     said = pl.read_parquet(room.verdicts, columns=[name for name in SCHEMA.names if name not in _TEXTS])
@@ -89,39 +81,21 @@ def make(
     told = {**told, **heard, **selected, "warnings": [*told["warnings"], *heard.get("warnings", [])]}
     for warning in told["warnings"]:
         logger.warning("%s", warning)
-    step = {"name": "judge", "in": output.read, "out": output.kept, "cpu_s": time.process_time() - cpu}
-    return Made(
-        inputs=inputs(room.source, limit),
-        counts=output.counts("none"),
-        steps=[StepAccount(**step)],
-        damage=[],
-        report=told,
-        tokens=None,
-        timings={"ask": asked - wall, "label": time.monotonic() - asked},
-    )
+    timings = {"ask": asked - wall, "label": time.monotonic() - asked}
+    return output.made(room.source, limit, told, timings, time.process_time() - cpu)
 
 
 async def _asked(room: Room, asking: Asking) -> dict:
     """Write all verdicts; what the replies have in common and what they cost."""
-    table, heard, done = Table(room.verdicts, SCHEMA), Heard(), 0
-    async with caller(room.judge.asked, asking, room.directory) as asked:
-        bill = Bill(asked, room.work)
-        models = {(model.endpoint, model.model): model for model in room.judge.asked}
-
-        async def ask(call: Call) -> Reply:
-            reply = await asked.ask(call)
-            heard.note(models[call.model.endpoint, call.model.model], reply)
-            return reply
-
-        async for found in verdicts(room.judge, room.units, ask, window(room.judge.asked, asking)):
+    judge, table, done = room.judge, Table(room.verdicts, SCHEMA), 0
+    async with listening(judge.asked, asking, room.directory, judge.max_failed) as heard:
+        async for found in verdicts(judge, room.units, heard.ask, window(judge.asked, asking)):
             for one in found:
                 table.add(one)
             done += 1
             room.on_progress(Progress("judge", 0, 1, done, 0))
-        billed = bill.as_json()
     table.close()
-    heard.refuse_failures(room.judge.max_failed)
-    return {**heard.as_json(), "bill": billed, "warnings": heard.warnings()}
+    return heard.as_json()
 
 
 def _recorded(room: Room) -> dict:

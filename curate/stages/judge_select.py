@@ -8,6 +8,7 @@ from curate.judges.statistics.selection import Selection, select
 from curate.stages.asked import Row
 from curate.stages.judge import Select
 from curate.stages.judge_labels import Decided
+from curate.stages.judge_units import side_answer
 
 Key = tuple[str, str, str]
 
@@ -44,7 +45,7 @@ class Candidacy:
     def _flip(self, row: Row, made: Decided, key: Key) -> float | None:
         """1 where gold contradicts, 0.5 where it is a tie, 0 where it agrees; None where it says nothing."""
         if self.gold is None:
-            return float(made.best != row["chosen"][0]["content"])
+            return float(made.best != side_answer(row, "chosen").text)
         first_better = self.gold.get(key)
         if first_better is None or first_better == 0.5:
             return first_better

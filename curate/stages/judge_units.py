@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from curate.judges.shown import conversation_text, turn_text
 from curate.rows import content_id
 from curate.stages.asked import Read, Row
 
@@ -39,7 +40,7 @@ def judged(shape: str, read: Read) -> Judged:
 
 def side_answer(row: Row, name: str) -> Answer:
     """The chosen or the rejected answer of a pair."""
-    text = row[name][0]["content"]
+    text = turn_text(row[name][0])
     return Answer(content_id(text), text, None)
 
 
@@ -48,10 +49,3 @@ def _distinct(answers: Iterable[Answer]) -> Iterable[Answer]:
     for answer in answers:
         first.setdefault(answer.text.strip(), answer)
     return first.values()
-
-
-def conversation_text(turns: list[Row]) -> str:
-    """A prompt of one turn as it is; a longer one with who speaks before each turn."""
-    if len(turns) == 1:
-        return turns[0]["content"]
-    return "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)

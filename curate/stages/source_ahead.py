@@ -1,0 +1,146 @@
+"""A source that is not read yet in; rows of its beginning out, as the stage will make them, and how many times as many the whole will be.
+
+For estimates only: what it makes lies in a temporary folder, and is gone again.
+"""
+
+from math import ceil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO, NamedTuple
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curate.artifact import Artifact, Receipt, write_receipt
+from curate.config import is_url
+from curate.executors import LocalExecutor
+from curate.stages import ingest_run, web_run
+from curate.stages.accounts import rows_by_source
+from curate.stages.asked import Read, rows
+from curate.stages.given import Given
+from curate.stages.ingest import Ingest
+from curate.stages.web import Web
+from curate.steps.sources import Source
+from curate.steps.sources.account import Account
+from curate.steps.sources.files import InputFile
+from curate.steps.sources.lines import Broken, decompressed
+from curate.steps.sources.ranks import SEEKING, TABLES
+from curate.steps.sources.remote import downloaded, open_input
+from curate.steps.sources.tables import arrow_units
+
+_UNITS = {Ingest: 1_000, Web: 200}
+"""Units that are read: rows are read by the thousand a second, pages by the hundred."""
+_FILES = 8
+_REMOTE_BYTES = 64 * 2**20
+"""A remote table is fetched whole before its first row: a larger one is not looked into."""
+_COUNTED_BYTES = 16 * 2**20
+"""Of a file of lines, counted; the rest is taken to be like it."""
+
+
+class Sample(NamedTuple):
+    """Rows of a source's beginning."""
+
+    shape: str
+    rows: list[Read]
+    times: float
+    """How many rows the whole source makes for one of these; 1 where they are all."""
+    basis: str
+    """What `times` rests on; empty where it is 1."""
+
+
+def sample(stage: Web | Ingest, files: list[InputFile], limit: int | None) -> Sample | None:
+    """What the stage makes of the first units of some files; None where not even they are cheap to read, or ask for a user's code.
+
+    Raises UsageError as the stage itself would.
+    """
+    chosen = _chosen(files, _UNITS[type(stage)])
+    if not chosen or any(step.name == "python" for step in stage.steps):
+        return None
+    most = max(1, min(_UNITS[type(stage)] // len(chosen), limit or _UNITS[type(stage)]))
+    with TemporaryDirectory() as folder:
+        directory = Path(folder) / "sample"
+        make = ingest_run.make if isinstance(stage, Ingest) else web_run.make
+        made = make(_patient(stage), chosen, directory, most, LocalExecutor(), 1, lambda progress: None)
+        write_receipt(directory, Receipt(recipe="", stage="", fingerprint="", config={}, files=[], **made._asdict()))
+        read = rows_by_source(directory)
+        known = {file.label: _units(file, read[file.label], most, limit, stage.source, directory) for file in chosen}
+        given = Given("rows", Artifact(directory), "train")
+        found, shape = list(rows(given, limit)), given.shape
+    whole = sum(known.values()) * _weight(files) / _weight(chosen)
+    times = whole / max(1, sum(read.values()))
+    if limit:
+        times = min(times, limit / max(1, len(found)))
+    basis = f"scaled from {sum(read.values()):,} of about {ceil(whole):,} units of the source" if times > 1 else ""
+    return Sample(shape, found, max(1.0, times), basis)
+
+
+def _chosen(files: list[InputFile], units: int) -> list[InputFile]:
+    """Some files, evenly from all: of pages one is one unit; of remote files one that is cheap to read."""
+    cheap = [file for file in files if not is_url(file.path)] or [file for file in files if not _dear(file)][:1]
+    count = min(len(cheap), units if cheap and cheap[0].format == "html" else _FILES)
+    return [cheap[number * len(cheap) // count] for number in range(count)]
+
+
+def _dear(file: InputFile) -> bool:
+    return file.format in SEEKING and (file.size is None or file.size > _REMOTE_BYTES)
+
+
+def _patient(stage: Web | Ingest) -> Web | Ingest:
+    """The stage that no damage and no alarm stops: in so few units they prove nothing."""
+    source = stage.source.model_copy(update={"max_damage": None})
+    alarm = {"alarm": stage.alarm.model_copy(update={"action": "warn"})} if isinstance(stage, Web) else {}
+    return stage.model_copy(update={"source": source, **alarm})
+
+
+def _weight(files: list[InputFile]) -> float:
+    """Bytes of all files, or their number where a size is not known."""
+    return float(sum(file.size for file in files) if all(file.size for file in files) else len(files))
+
+
+def _units(file: InputFile, read: int, most: int, limit: int | None, source: Source, directory: Path) -> float:
+    """Units in a file of which so many were read: counted where that is cheap, else as its beginning has them."""
+    if read < most or most == limit:
+        return read
+    with open_input(file.path, file.version, source.network) as stream:
+        if file.format == "parquet":
+            found = pq.read_metadata(downloaded(stream) if is_url(file.path) else stream).num_rows
+        elif file.format == "arrow":
+            found = sum(1 for _ in arrow_units(downloaded(stream) if is_url(file.path) else stream, file.label, source, Account()))
+        elif file.format in TABLES:
+            found = _beginning(stream, file.size).lines
+        else:
+            found = (read - 1) * _archive_bytes(stream, file) / max(1, _last_offset(file, directory))
+    return max(read, min(found, limit or found))
+
+
+class _Beginning(NamedTuple):
+    """What a whole file holds, if it goes on as it begins."""
+
+    lines: float
+    size: float
+    """Bytes of its content, decompressed."""
+
+
+def _beginning(stream: BinaryIO, size: int | None) -> _Beginning:
+    taken: list[int] = []
+    lines, held, last = 0, 0, b"\n"
+    try:
+        for piece in decompressed(stream, taken.append):
+            lines, held, last = lines + piece.count(b"\n"), held + len(piece), piece[-1:] or last
+            if sum(taken) >= _COUNTED_BYTES:
+                times = (size or sum(taken)) / sum(taken)
+                return _Beginning(lines * times, held * times)
+    except Broken:
+        pass
+    return _Beginning(lines + (last != b"\n"), held)
+
+
+def _archive_bytes(stream: BinaryIO, file: InputFile) -> float:
+    """Where an archive ends, by the measure of its records' offsets: in one of zstd those count decompressed bytes."""
+    return _beginning(stream, file.size).size if file.path.endswith(".zst") else file.size or 0
+
+
+def _last_offset(file: InputFile, directory: Path) -> int:
+    """Where the last unit that was read begins in its file."""
+    table = pq.read_table(directory / "ledger" / "00000.parquet", columns=["source", "offset"])
+    return pc.max(table.filter(pc.equal(table["source"], file.label))["offset"]).as_py() or 0

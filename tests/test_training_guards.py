@@ -13,11 +13,15 @@ import errno
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curate.artifact import read_receipt
 from curate.config import StoppedError, UsageError
-from curate.contract import load_tokenizer
+from curate.contract import Settings, load_tokenizer, predict
+from curate.formats.templates import NAMES
 from training import dpo, guards, sft
+from training.arguments import arguments
 from training.config import Dpo, Sft, load
-from training.run import _explained, main
+from training.faults import explained
+from training.run import main
 
 TRAIN = range(32)
 
@@ -53,7 +57,35 @@ def test_user_turns_in_given_labels_are_refused(tmp_path: Path, base: Path, caps
     tokenizer = load_tokenizer(base)
     ids = [tokenizer.encode(tokenizer.render(row["messages"]).text).ids for row in conversations(TRAIN)]
     data = artifact(tmp_path / "tokens", {"train": [{"id": str(n), "input_ids": one, "labels": one} for n, one in enumerate(ids)]})
-    assert "before the first answer are in the loss" in refused(tmp_path, capsys, model=str(base), data=str(data))
+    assert "outside the answers are in the loss" in refused(tmp_path, capsys, model=str(base), data=str(data))
+
+
+def test_a_later_user_turn_in_given_labels_is_refused(tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokenizer = load_tokenizer(base)
+    rows = []
+    for number, row in enumerate(conversations(TRAIN)):
+        first = tokenizer.encode(tokenizer.render(row["messages"][:1], None, True).text).ids
+        ids = tokenizer.encode(tokenizer.render(row["messages"] * 2).text).ids
+        rows.append({"id": str(number), "input_ids": ids, "labels": [-100] * len(first) + ids[len(first) :]})
+    data = artifact(tmp_path / "tokens", {"train": rows})
+    assert "outside the answers are in the loss" in refused(tmp_path, capsys, model=str(base), data=str(data))
+
+
+@pytest.mark.parametrize("template", NAMES)
+def test_user_turns_are_seen_under_every_template_and_answers_alone_are_trained(base: Path, template: str) -> None:
+    tokenizer = load_tokenizer(base, template)
+    row = {"messages": conversations(TRAIN)[0]["messages"] * 2}
+    one = predict("sft", row, tokenizer, Settings(assistant_only_loss=True)).sequences[0]
+    labels = [number if trained else guards.IGNORED for number, trained in zip(one.input_ids, one.loss, strict=True)]
+    headers = guards.headers_of(tokenizer)
+    assert guards.user_tokens_in_loss(one.input_ids, labels, headers) is None
+    assert "outside the answers" in guards.user_tokens_in_loss(one.input_ids, one.input_ids, headers)
+
+
+def test_a_batch_of_one_label_and_a_pair_of_equal_tokens_are_named() -> None:
+    assert "one label" in guards.one_label([True] * 8) and guards.one_label([True, False]) is None
+    alike, unlike = ({"chosen_ids": [1, 2], "rejected_ids": [1, last]} for last in (2, 3))
+    assert "1 pairs are identical" in guards.identical_pairs([alike, unlike]) and guards.identical_pairs([unlike]) is None
 
 
 @pytest.mark.parametrize(("template", "trap"), [(None, "no_chat_template"), ("{% for m in messages %}{{ m.content }}{% endfor %}", "no_generation_marks")])
@@ -162,8 +194,8 @@ def test_a_command_line_word_is_laid_over_the_file(tmp_path: Path) -> None:
     ids=["gpu", "cpu", "disk", "torch_disk"],
 )
 def test_what_the_machine_lacks_is_said_in_one_line(error: Exception, told: str) -> None:
-    explained = _explained(error, Sft(model="m", data="d", output="o"))
-    assert isinstance(explained, StoppedError) and told in str(explained) and "\n" not in str(explained)
+    said = explained(error, Sft(model="m", data="d", output="o"))
+    assert isinstance(said, StoppedError) and told in str(said) and "\n" not in str(said)
 
 
 def test_qlora_without_a_gpu_is_refused(tmp_path: Path, base: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,3 +204,24 @@ def test_qlora_without_a_gpu_is_refused(tmp_path: Path, base: Path, data: Path, 
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     assert "GPU" in refused(tmp_path, capsys, model=str(base), data=str(data), adapter={"quantised": True})
+
+
+def test_qlora_is_double_quantised_under_a_paged_optimiser() -> None:
+    from trl import SFTConfig
+
+    from training.models import quantisation
+
+    made = quantisation()
+    assert made.load_in_4bit and made.bnb_4bit_quant_type == "nf4" and made.bnb_4bit_use_double_quant
+    config = Sft(model="m", data="d", output="o", adapter={"quantised": True})
+    assert arguments(config, SFTConfig).optim.startswith("paged_")
+
+
+def test_the_receipt_names_the_commit_that_trained(tmp_path: Path, base: Path, data: Path) -> None:
+    values = {"model": str(base), "data": str(data), "output": str(tmp_path / "out"), "max_steps": 1}
+    assert main("sft", Sft, sft.build, [config_file(tmp_path, **values)]) == 0
+    git = read_receipt(tmp_path / "out").git
+    if not (Path(__file__).resolve().parents[1] / ".git").exists():
+        assert git == {}
+    else:
+        assert set(git) == {"commit", "dirty"}

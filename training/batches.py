@@ -83,4 +83,5 @@ class Batched:
         if self.batches is None:
             return super().get_train_dataloader()
         rows = self._remove_unused_columns(self.train_dataset, description="training")
-        return self.accelerator.prepare(DataLoader(rows, batch_sampler=self.batches, collate_fn=self.data_collator))
+        pinned = self.args.dataloader_pin_memory
+        return self.accelerator.prepare(DataLoader(rows, batch_sampler=self.batches, collate_fn=self.data_collator, pin_memory=pinned))

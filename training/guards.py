@@ -5,8 +5,8 @@ these look at what only the trainer sees: batches, the reference, the first loss
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from curate.config import UsageError
 from curate.contract import Tokenizer, template_problem
@@ -19,6 +19,8 @@ LN2 = math.log(2)
 FIRST_LOSS_MISSES = 0.01
 """How far from ln 2 a first loss may be: bf16 and other padding move it by less, another reference by more."""
 IGNORED = -100
+_WORDS = "Qq7"
+"""Of a turn that is rendered to see what a template writes around it."""
 
 
 def refuse(problem: str | None) -> None:
@@ -29,12 +31,17 @@ def refuse(problem: str | None) -> None:
 
 def padding_in_loss(batch: Mapping[str, "Tensor"]) -> str | None:
     """Padding must not be learnt: trained places are among those that attention reads."""
-    trained = batch["labels"] != IGNORED if "labels" in batch else batch.get("completion_mask")
-    attention = batch.get("attention_mask")
-    if trained is None or attention is None or trained.shape != attention.shape:
-        return None
-    lost = int((trained.bool() & ~attention.bool()).sum())
+    lost = sum(int((trained & ~attention.bool()).sum()) for trained, attention in _masks(batch))
     return f"{lost:,} padding tokens are in the loss; mask labels where attention_mask is 0" if lost else None
+
+
+def _masks(batch: Mapping[str, "Tensor"]) -> Iterator[tuple["Tensor", "Tensor"]]:
+    """Every mask of a batch with the attention of the same rows: KTO's and ORPO's batches have two of each."""
+    for name, value in batch.items():
+        kind = next((kind for kind in ("labels", "completion_mask") if name.endswith(kind)), None)
+        attention = batch.get(name.removesuffix(kind) + "attention_mask") if kind else None
+        if attention is not None and attention.shape == value.shape:
+            yield (value != IGNORED if kind == "labels" else value.bool()), attention
 
 
 def trained_differs(batch: Mapping[str, "Tensor"], expected: int) -> str | None:
@@ -44,24 +51,45 @@ def trained_differs(batch: Mapping[str, "Tensor"], expected: int) -> str | None:
     return None if found == expected else f"the collator trains {found:,} tokens where the rows mark {expected:,}"
 
 
-def user_tokens_in_loss(ids: Sequence[int], labels: Sequence[int], header: Sequence[int]) -> str | None:
-    """Nothing up to the header of the first answer is the assistant's; `header` is what the template asks for an answer by."""
-    size = len(header)
-    starts = (place for place in range(len(ids) - size + 1) if list(ids[place : place + size]) == list(header))
-    first = next(starts, None) if size else None
-    if first is None:
+class Headers(NamedTuple):
+    """The ids by which a template begins a user's turn, and those from its words to the next answer."""
+
+    user: list[int]
+    answer: list[int]
+    special: bool
+    """Both begin with special tokens; those of plain words may be quoted, or grow into the words beside them."""
+
+
+def user_tokens_in_loss(ids: Sequence[int], labels: Sequence[int], headers: Headers) -> str | None:
+    """Nothing is the assistant's before the first answer, nor from a user's header to the next answer; by plain words only a row's start is known."""
+    answers = _places(ids, headers.answer)
+    if not answers:
         return None
-    wrong = sum(label != IGNORED for label in labels[: first + size])
-    return f"{wrong:,} tokens before the first answer are in the loss: user turns or headers; write labels for answers alone" if wrong else None
+    turns = dict.fromkeys(_places(ids, headers.user), False) | {place + len(headers.answer): True for place in answers}
+    inside, wrong = False, 0
+    for place, label in enumerate(labels):
+        if label == IGNORED and not headers.special:
+            break
+        inside = turns.get(place, inside)
+        wrong += label != IGNORED and not inside
+    return f"{wrong:,} tokens outside the answers are in the loss: user turns or headers; write labels for answers alone" if wrong else None
 
 
-def answer_header(tokenizer: Tokenizer) -> list[int]:
-    """The ids by which the template asks for an answer; empty where it has no template."""
+def _places(ids: Sequence[int], header: list[int]) -> list[int]:
+    """Where a header begins."""
+    return [place for place in range(len(ids) - len(header) + 1) if header and list(ids[place : place + len(header)]) == header]
+
+
+def headers_of(tokenizer: Tokenizer) -> Headers:
+    """What the template writes before the words of a user's turn that follows an answer, and from its words to the next answer."""
     if tokenizer.template() is None:
-        return []
-    turns = [{"role": "user", "content": "a"}]
-    bare, asking = (tokenizer.render(turns, None, generate).text for generate in (False, True))
-    return tokenizer.encode(asking.removeprefix(bare)).ids if asking.startswith(bare) else []
+        return Headers([], [], False)
+    turns = [{"role": role, "content": _WORDS} for role in ("user", "assistant", "user")]
+    answered, asking = tokenizer.render(turns[:2]).text, tokenizer.render(turns, None, True).text
+    user, _, answer = asking.removeprefix(answered).partition(_WORDS) if asking.startswith(answered) else ("", "", "")
+    special = {number for number, token in tokenizer.backend.get_added_tokens_decoder().items() if token.special}
+    found = [tokenizer.encode(text).ids for text in (user, answer)]
+    return Headers(*found, all(ids and ids[0] in special for ids in found))
 
 
 def template_missing(tokenizer: Tokenizer) -> str | None:

@@ -3,6 +3,7 @@
 Nothing is downloaded: a Hub id is looked up in the local cache.
 """
 
+import importlib.util
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from training.config import Adapter, Run
 
 if TYPE_CHECKING:
     from peft import LoraConfig
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 RUN = "run.json"
 """What a run of ours leaves in its output before its receipt."""
@@ -110,17 +111,21 @@ def loaded(config: Run, name: str, scores: bool = False, adapter: Adapter | None
     return made
 
 
-def quantisation() -> object:
-    """QLoRA's: 4-bit NormalFloat, the constants quantised again (Dettmers et al. 2023, 3). Raises UsageError without a GPU."""
-    import importlib.util
+def check_quantised(adapter: Adapter | None) -> None:
+    """UsageError where QLoRA is asked for on a machine that cannot do it."""
+    if adapter is None or not adapter.quantised:
+        return
+    if not on_gpu():
+        raise UsageError("adapter.quantised: QLoRA needs a GPU; leave it out to train LoRA adapters here")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise UsageError("adapter.quantised: bitsandbytes is missing; `pip install 'curate[qlora]'`")
 
+
+def quantisation() -> "BitsAndBytesConfig":
+    """QLoRA's: 4-bit NormalFloat, the constants quantised again (Dettmers et al. 2023, 3)."""
     import torch
     from transformers import BitsAndBytesConfig
 
-    if not torch.cuda.is_available():
-        raise UsageError("adapter.quantised: QLoRA needs a GPU; leave it out to train LoRA adapters here")
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise UsageError("adapter.quantised: bitsandbytes is missing; `pip install bitsandbytes`")
     return BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.bfloat16
     )

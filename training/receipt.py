@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from curate.artifact import RECEIPT, Artifact, Counts, FileAccount, InputAccount, ParentAccount, Receipt, sha256_of, write_receipt
+from curate.artifact import RECEIPT, Artifact, Counts, FileAccount, InputAccount, ParentAccount, Receipt, git_state, sha256_of, write_receipt
 from curate.config import UsageError
 from curate.contract import Report
 from curate.contract.files import rows_of
@@ -73,6 +73,7 @@ def receipt(kind: str, config: Run, source: Source, report: Report, told: dict, 
         models=weights_hash(config.model) if config.model else {},
         tokens=report.tokens,
         versions=versions(),
+        git=git_state(),
         timings={"total": seconds},
     )
 

@@ -40,7 +40,8 @@ def with_logps(trainer: "SoftDpo", rows: "datasets.Dataset", store: Path) -> "da
     """The rows with `ref_chosen_logps` and `ref_rejected_logps`; those that the store lacks are reckoned and kept."""
     keys = [row_key(row) for row in rows]
     known = _read(store)
-    missing = [place for place, key in enumerate(keys) if key not in known]
+    lengths = rows["length"][:]
+    missing = sorted((place for place, key in enumerate(keys) if key not in known), key=lambda place: lengths[place])  # little padding
     if missing:
         made = _reckoned(trainer, rows.select(missing))
         known |= {keys[place]: logps for place, logps in zip(missing, made, strict=True)}

@@ -5,7 +5,7 @@ the batches before the first step, and the receipt is written after everything e
 """
 
 import argparse
-import errno
+import importlib.util
 import json
 import logging
 import os
@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from curate.artifact import RECEIPT, read_receipt, write_json
 from curate.config import StoppedError, UsageError
 from curate.contract import Report, Tokenizer
-from training import checkpoints, guards
+from training import checkpoints, curves, faults, guards
 from training.arguments import CHECKPOINTS
 from training.config import Run, load
 from training.data import Source, Trainer, contract, prepared, source_of, tokenizer_of
-from training.models import RUN, merged, tokenizer_for
+from training.models import RUN, check_quantised, merged, tokenizer_for
 from training.receipt import finish, identity, receipt
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 _CHECKED = 8
 """Rows of the first batch that guards look at."""
+_MASKED = {"labels", "chosen_labels", "chosen_ids", "completion_ids"}
+"""Columns of rows whose collator makes a mask, or a pair; GRPO's makes neither."""
 
 
 class Material(NamedTuple):
@@ -87,29 +89,30 @@ def report_of(kind: Trainer, config: Run, source: Source, show: int = 0) -> Repo
 def train(kind: Trainer, config: Run, build: Build, look: Look = report_of) -> Path:
     """Train as the config says, from the last whole checkpoint on where there is one; the model's directory."""
     source, output = source_of(config), Path(config.output)
-    _installed()
+    _installed(config)
     report = look(kind, config, source)
     for found in report.findings:
         logger.warning(found.sentence(report.read))
-    if _is_done(output, identity(kind, config, source)):
-        return output
     started = time.monotonic()
     try:
-        trainer = build(_material(kind, config, source))
+        if _is_done(output, identity(kind, config, source)):
+            return output
+        trainer = build(material_of(kind, config, source))
         told = _trained(trainer, config, output)
         _save(trainer, config, output, scores=kind == "reward")
-    except (RuntimeError, MemoryError, OSError) as error:
-        raise _explained(error, config) from error
-    if trainer.is_world_process_zero():
-        finish(output, receipt(kind, config, source, report, told, time.monotonic() - started))
+        if trainer.is_world_process_zero():
+            finish(output, receipt(kind, config, source, report, told, time.monotonic() - started))
+    except faults.errors() as error:
+        raise faults.explained(error, config) from error
     return output
 
 
-def _installed() -> None:
-    try:
-        import trl  # noqa: F401
-    except ImportError:
-        raise UsageError("trl is missing; `pip install 'curate[train]'`") from None
+def _installed(config: Run) -> None:
+    """UsageError where a library, or the GPU that QLoRA needs, is missing."""
+    for name in ("trl", "matplotlib"):
+        if importlib.util.find_spec(name) is None:
+            raise UsageError(f"{name} is missing; `pip install 'curate[train]'`")
+    check_quantised(config.adapter)
 
 
 def _is_done(output: Path, wanted: str) -> bool:
@@ -127,7 +130,7 @@ def _is_done(output: Path, wanted: str) -> bool:
     return (output / RECEIPT).exists()
 
 
-def _material(kind: Trainer, config: Run, source: Source) -> Material:
+def material_of(kind: Trainer, config: Run, source: Source) -> Material:
     from accelerate import PartialState
 
     from training.models import on_gpu
@@ -144,11 +147,12 @@ def _trained(trainer: "HfTrainer", config: Run, output: Path) -> dict:
     from transformers import TrainerCallback
 
     class Marks(TrainerCallback):
-        """Says of a checkpoint that it is whole."""
+        """Says of a checkpoint that it is whole, and draws the curves up to it."""
 
         def on_save(self, args: object, state: object, control: object, **rest: object) -> None:
             if state.is_world_process_zero:
                 checkpoints.mark(output / CHECKPOINTS / f"checkpoint-{state.global_step}")
+                curves.draw(state.log_history, output)
 
     check_batch(trainer)
     trainer.add_callback(Marks())
@@ -158,6 +162,8 @@ def _trained(trainer: "HfTrainer", config: Run, output: Path) -> dict:
     last = checkpoints.last_whole(output / CHECKPOINTS)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     measured = trainer.evaluate() if config.held_out else {}
+    if trainer.is_world_process_zero():
+        curves.draw(trainer.state.log_history, output)
     curve = [entry for entry in trainer.state.log_history if "loss" in entry]
     return {"metrics": measured, "curve": curve, "steps": trainer.state.global_step, "epochs": trainer.state.epoch}
 
@@ -166,13 +172,13 @@ def check_batch(trainer: "HfTrainer") -> None:
     """Look at the first rows as the collator gives them to the model. Raises UsageError for padding or other turns in the loss."""
     rows = [trainer.train_dataset[place] for place in range(min(_CHECKED, len(trainer.train_dataset)))]
     names = set(trainer.train_dataset.column_names)
-    if not rows or not names & {"labels", "chosen_ids"}:
+    if not rows or not names & _MASKED:
         return
     batch = trainer.data_collator([dict(row) for row in rows])
     guards.refuse(guards.padding_in_loss(batch))
     if "labels" in names and "attention_mask" in batch:
         guards.refuse(guards.trained_differs(batch, sum(label != guards.IGNORED for row in rows for label in row["labels"])))
-    if "prompt_ids" in names:
+    if {"prompt_ids", "chosen_ids"} <= names:
         guards.refuse(guards.trained_differs(batch, sum(len(row[name]) for row in rows for name in ("chosen_ids", "rejected_ids"))))
     if "chosen_ids" in names:
         guards.refuse(guards.identical_pairs(rows))
@@ -196,17 +202,3 @@ def _save(trainer: "HfTrainer", config: Run, output: Path, scores: bool) -> None
             place.parent.mkdir(exist_ok=True)
             os.replace(path, place)
     shutil.rmtree(staging)
-
-
-def _explained(error: Exception, config: Run) -> Exception:
-    """The error as one line that says what to do, where it is a known one; itself otherwise."""
-    text = str(error).lower()
-    last = checkpoints.last_whole(Path(config.output) / CHECKPOINTS)
-    kept = f"the last whole checkpoint is {last}" if last else "there was no checkpoint yet"
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
-        less = "lower batch_size and raise accumulate, lower max_length, or set `checkpointing: true`"
-        return StoppedError(f"{config.output}: out of memory at {config.batch_size} rows of {config.max_length} tokens; {less}; {kept}")
-    full = getattr(error, "errno", None) == errno.ENOSPC or "no space left" in text or "file write failed" in text or "unexpected pos" in text
-    if full:
-        return StoppedError(f"{config.output}: the disk is full; free some space and run the same command again; {kept}")
-    return error

@@ -30,9 +30,9 @@ def build(material: Material) -> "SFTTrainer":
         """TRL's trainer with batches of similar length."""
 
     config, rows = material.config, material.train
-    header = guards.answer_header(material.predicted)
+    headers = guards.headers_of(material.predicted)
     for row in rows.select(range(min(_PROBED, len(rows)))):
-        guards.refuse(guards.user_tokens_in_loss(row["input_ids"], row["labels"], header))
+        guards.refuse(guards.user_tokens_in_loss(row["input_ids"], row["labels"], headers))
     packing = {"packing": True, "packing_strategy": config.packing} if getattr(config, "packing", None) else {}
     args = arguments(config, SFTConfig, max_length=config.max_length, **packing)
     trainer = Trainer(

@@ -62,11 +62,9 @@ class SoftDpo(Batched, DPOTrainer):
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], return_outputs: bool = False) -> torch.Tensor:
         judged = {name: inputs[name] for name in JUDGED}
         bare = {name: value for name, value in inputs.items() if name not in JUDGED}
-        if not self.soft:
-            loss, weight = super()._compute_loss(model, bare, return_outputs), 1.0
-        else:
-            loss, weight = self._soft(model, bare, **judged), float(judged["weight"].mean())
+        loss = self._soft(model, bare, **judged) if self.soft else super()._compute_loss(model, bare, return_outputs)
         if self.model.training and self.state.global_step == 0 and self.loss_types == ["sigmoid"] and not return_outputs:
+            weight = float(judged["weight"].mean()) if self.soft else 1.0  # here alone: a GPU's pipeline waits for a number
             guards.refuse(guards.first_loss_misses(float(loss.detach()), weight))
         return loss
 

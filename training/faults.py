@@ -1,0 +1,34 @@
+"""What a machine ran out of, as an error in; one line that says what to do, and which checkpoint is whole, out."""
+
+import errno
+from pathlib import Path
+
+from curate.config import StoppedError
+from training import checkpoints
+from training.arguments import CHECKPOINTS
+from training.config import Run
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_SPACE_WORDS = ("no space left", "quota exceeded", "file too large", "file write failed", "unexpected pos", "iostream error")
+"""As safetensors (which holds no number) and torch (by its own writer, or a C++ stream) say it."""
+_NO_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
+
+
+def errors() -> tuple[type[Exception], ...]:
+    """The kinds of errors in which a machine says that it ran out of something."""
+    from safetensors import SafetensorError
+
+    return (RuntimeError, MemoryError, OSError, SafetensorError)
+
+
+def explained(error: Exception, config: Run) -> Exception:
+    """A StoppedError of one line where memory or disk ran out; the error itself otherwise."""
+    last = checkpoints.last_whole(Path(config.output) / CHECKPOINTS)
+    kept = f"the last whole checkpoint is {last}" if last else "there was no checkpoint yet"
+    text, number = str(error).lower(), getattr(error, "errno", None)
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or any(words in text for words in _NO_MEMORY_WORDS):
+        less = "lower batch_size and raise accumulate, lower max_length, or set `checkpointing: true`"
+        return StoppedError(f"{config.output}: out of memory at {config.batch_size} rows of {config.max_length} tokens; {less}; {kept}")
+    if number in _NO_SPACE or any(words in text for words in _NO_SPACE_WORDS):
+        return StoppedError(f"{config.output}: the disk is full, or a quota is; free some space and run the same command again; {kept}")
+    return error

@@ -85,8 +85,8 @@ def judged(folder: Path, rows: list[Row], faults: Row, model: Row = JUDGE, **blo
 
 def labels(folder: Path, pairs: int) -> None:
     """Signs, soft labels and the lean to a place, where the model of the judge holds and where it does not."""
-    print(f"\n{'log-odds of both orders':<38}{'signs':>8}{'error':>8}{'b':>24}  warnings")
-    print(f"{'target, b = 1':<38}{'>= .99':>8}{'<= .01':>8}{'within 0.05':>24}")
+    print(f"\n{'log-odds of both orders':<38}{'signs':>8}{'error':>8}{'b':>24}  {'fails':<14}warnings")
+    print(f"{'target':<38}{'>= .99':>8}{'<= .01':>8}{'within 0.05':>24}")
     for number, (name, judge) in enumerate(JUDGES.items()):
         # Three answers a prompt where only triads can tell.
         rows = prompts(pairs // 3, 3) if judge.get("cyclic") else prompts(pairs)
@@ -97,7 +97,10 @@ def labels(folder: Path, pairs: int) -> None:
         bias = report["position_bias"]
         warned = [check["name"] for check in report["checks"] if not check["holds"]]
         interval = f"{bias['value']:.3f} [{bias['low']:.3f}, {bias['high']:.3f}]"
-        print(f"{name:<38}{signs:>8.4f}{error:>8.4f}{interval:>24}  {', '.join(warned) or 'none'}")
+        one_bias = not judge.keys() & {"drift", "position_by_length"}
+        off = one_bias and abs(bias["value"] - judge["position"]) > 0.05
+        fails = [said for said, failed in (("signs", signs < 0.99), ("error", error > 0.01), ("b", off)) if failed]
+        print(f"{name:<38}{signs:>8.4f}{error:>8.4f}{interval:>24}  {', '.join(fails) or '-':<14}{', '.join(warned) or 'none'}")
 
 
 def votes(folder: Path, pairs: int) -> None:

@@ -120,7 +120,8 @@ def test_what_an_endpoint_asks_for_is_understood(headers: dict[str, str], second
 
 def test_a_bucket_gives_what_its_rate_allows_and_little_at_once() -> None:
     bucket = Bucket(600)
-    waits = [bucket.wait_s(1, 100.0) for _ in range(20)]
+    assert [bucket.wait_s(1, 100.0) for _ in range(4)] == pytest.approx([0, 0.1, 0.2, 0.3]), "nothing is left over at the start"
+    waits = [bucket.wait_s(1, 200.0) for _ in range(20)]
     assert [wait == 0 for wait in waits] == [True] * 6 + [False] * 14
     assert waits[-1] == pytest.approx((19 - 5) / 10)
 

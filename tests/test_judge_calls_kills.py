@@ -44,20 +44,21 @@ def test_an_endpoint_that_dies_in_the_middle_fails_no_row(tmp_path: Path) -> Non
     assert process.returncode == 1 and "cannot be reached" in err.splitlines()[-1]
     with running(tmp_path / "second") as server:
         replies, caller = ask(tmp_path, list(pairwise_calls({"calls": 300})), endpoint(server.url))
-    assert all(reply.text for reply in replies) and caller.cached >= 50
+    assert all(reply.text for reply in replies) and caller.cached >= 40
 
 
 def test_a_torn_journal_keeps_what_came_before_the_tear(tmp_path: Path) -> None:
     """The write-ahead log of a killed process, cut in its last commit."""
     with running(tmp_path / "server") as server:
         process = asking(tmp_path, calls=400, endpoint={"url": server.url, "requests_per_minute": 3000})
-        until(lambda: server.count() > 60)
+        until(lambda: server.count() > 120)
         process.kill()
         process.communicate()
         log = tmp_path / "calls.sqlite-wal"
         log.write_bytes(log.read_bytes()[:-1000])
-        before = len(server.entries())
-        calls = list(pairwise_calls({"calls": 60}))
+        calls = list(pairwise_calls({"calls": 120}))
         replies, caller = ask(tmp_path, calls, endpoint(server.url))
+        keys = [entry["key"] for entry in server.entries()]
     assert all(reply.text for reply in replies)
-    assert caller.cached >= 50 and len(server.entries()) == before + 60 - caller.cached
+    assert caller.cached >= 60, "more is lost than the calls under way and the last commit"
+    assert len(keys) - len(set(keys)) == 120 - caller.cached

@@ -119,7 +119,7 @@ class Caller:
             promised = await self._purse.promise(call, wire.endpoint)
             actual = Spent()
             try:
-                await self._wait(wire.pace.wait_s(promised.tokens_in + promised.tokens_out))
+                await wire.pace.turn(promised.tokens_in + promised.tokens_out, self._wait)
                 raw = await wire.send(call)
                 if raw.status in (200, UNHEARD):
                     await self._journal.add(Attempt(call.key, wire.name, call.model.model, raw.status, raw.body))

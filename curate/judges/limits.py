@@ -2,7 +2,7 @@
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 BURST_S = 0.5
@@ -14,13 +14,14 @@ class Bucket:
 
     def __init__(self, per_minute: float | None) -> None:
         self.rate = per_minute / 60 if per_minute else None
-        self.balanced = 0.0
+        self.balanced: float | None = None
 
     def wait_s(self, amount: float, now: float) -> float:
         """Take `amount` in turn; the seconds until it may be used. A negative amount gives back."""
         if self.rate is None:
             return 0.0
-        start = max(self.balanced, now - BURST_S)
+        # Nothing was left unused before the first taker, and a run may follow right upon one that was killed.
+        start = now if self.balanced is None else max(self.balanced, now - BURST_S)
         self.balanced = start + amount / self.rate
         return max(0.0, start - now)
 
@@ -31,10 +32,19 @@ class Pace:
     def __init__(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
         self.requests, self.tokens = Bucket(requests_per_minute), Bucket(tokens_per_minute)
 
-    def wait_s(self, tokens: int) -> float:
-        """Take the turn of one request of about so many tokens; the seconds until it comes."""
-        now = asyncio.get_running_loop().time()
-        return max(self.requests.wait_s(1, now), self.tokens.wait_s(tokens, now))
+    async def turn(self, tokens: int, wait: Callable[[float], Awaitable[None]]) -> None:
+        """Return when the turn of one request of about so many tokens has come; `wait` sleeps so many seconds.
+
+        A turn that is met late, since the process stood still, is taken anew: all that fell due meanwhile would go out at once.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            now = loop.time()
+            seconds = max(self.requests.wait_s(1, now), self.tokens.wait_s(tokens, now))
+            await wait(seconds)
+            if loop.time() - now - seconds <= BURST_S:
+                return
+            self.settle(-tokens)
 
     def settle(self, surplus: int) -> None:
         """Correct an estimate: `surplus` tokens more were used than were taken (fewer: negative)."""

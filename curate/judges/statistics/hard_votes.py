@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from curate.judges.statistics.estimates import Estimate, Floats, Ints, two_sided
+from curate.judges.statistics.soft_labels import sigmoid
 
 _GRID = np.linspace(-5, 5, 101)
 _WEIGHTS = np.exp(-(_GRID**2) / 2) / np.exp(-(_GRID**2) / 2).sum()
@@ -45,6 +46,12 @@ class VoteModel(NamedTuple):
         """Probability that `a` is the better answer: the posterior that its gap is above zero."""
         mass = np.exp(_log_joint(votes, self.bias.value, np.log(self.spread)))
         return (mass[:, _GRID > 0].sum(1) + mass[:, _GRID == 0].sum(1) / 2) / mass.sum(1)
+
+    def expected(self, votes: Votes) -> tuple[Floats, Floats]:
+        """Chance that a further vote goes to the place shown first, by order, given these votes."""
+        mass = np.exp(_log_joint(votes, self.bias.value, np.log(self.spread)))
+        gaps, bias = self.spread * _GRID, self.bias.value
+        return tuple(mass @ sigmoid(log_odds) / mass.sum(1) for log_odds in (bias + gaps, bias - gaps))
 
 
 def fit(votes: Votes, confidence: float = 0.95) -> VoteModel:

@@ -12,6 +12,7 @@ from curate.judges.statistics.cycles import cyclic_preferences, triads
 from curate.judges.statistics.estimates import Estimate, Floats, mean
 from curate.judges.statistics.panel import PAIR, calls, judge_probability, readings, votes_of
 from curate.judges.statistics.position import Preference, consistency, place_preference, position_bias
+from curate.judges.statistics.scatter import call_noise, repeated_votes
 
 
 class Profile(NamedTuple):
@@ -75,9 +76,12 @@ def _reading_checks(
         return []
     zero, one, when = (both[name].to_numpy() for name in ("logit_0", "logit_1", "call"))
     made = [checks.bias_drift(zero, one, when), checks.slope_drift(zero, one, when), checks.rounded(calls(verdicts)["logit"].drop_nulls())]
+    leaning = [when]
     if lengths is not None:
         longer = np.array([lengths[a] - lengths[b] for a, b in zip(both["a"], both["b"], strict=True)], float)
         made += [checks.length_linked_bias(zero, one, longer), checks.length_preference(zero, one, longer)]
+        leaning.append(np.abs(longer))
+    made.append(call_noise(zero, one, leaning))
     if models is not None and (own := _own(both, models, verdicts["model"][0])).any():
         reference = None if both["reference"].null_count() else both["reference"].to_numpy()
         made.append(checks.self_preference(both["gap"].to_numpy(), own, reference))
@@ -92,6 +96,8 @@ def _label_checks(verdicts: pl.DataFrame, found: pl.DataFrame, from_votes: bool)
         return made
     pairs = list(zip(found["row_id"], found["a"], found["b"], judge_probability(found), strict=True))
     noise = triads(pairs).expected
+    if from_votes:
+        made.append(repeated_votes(verdicts, hard_votes.fit(votes_of(found))))
     return [*made, cyclic_preferences(pairs, float(noise.mean()) if from_votes and len(noise) else 0.0)]
 
 

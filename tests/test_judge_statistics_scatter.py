@@ -1,0 +1,75 @@
+"""Calls that scatter more than the model of a judge explains: simulated judges whose noise is known."""
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from curate.judges.statistics.checks import Check
+from curate.judges.statistics.profile import profiles
+from curate.judges.statistics.scatter import call_noise
+from curate.judges.statistics.soft_labels import sigmoid, soft_label
+from curate.judges.verdicts import SCHEMA
+
+PAIRS = 400
+
+
+def orders(noise: float, lean: np.ndarray | float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both orders' log-odds and the true gaps."""
+    chance = np.random.default_rng(seed)
+    gaps = 1.5 * chance.normal(size=PAIRS)
+    zero, one = (sign * gaps + lean + noise * chance.normal(size=PAIRS) for sign in (1, -1))
+    return zero, one, gaps
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.3, 1.0])
+def test_the_error_of_the_labels_is_estimated_without_a_repeated_call_or_gold(noise: float) -> None:
+    zero, one, gaps = orders(noise)
+    error = np.abs(soft_label(zero, one) - sigmoid(gaps)).mean()
+    assert call_noise(zero, one, []).estimate.value == pytest.approx(error, rel=0.1)
+
+
+@pytest.mark.parametrize(("noise", "holds"), [(0.0, True), (0.05, True), (0.5, False)])
+def test_calls_that_move_labels_by_more_than_a_hundredth_are_warned_of(noise: float, holds: bool) -> None:
+    assert [call_noise(*orders(noise, seed=seed)[:2], []).holds for seed in range(10)] == [holds] * 10
+
+
+def test_a_lean_that_length_explains_is_no_noise() -> None:
+    longer = np.linspace(0, 2, PAIRS)
+    zero, one, _ = orders(0.02, 1 + longer)
+    assert not call_noise(zero, one, []).holds
+    assert call_noise(zero, one, [longer]).holds
+
+
+def test_too_few_pairs_say_nothing() -> None:
+    assert call_noise([1.0] * 9, range(9), []).holds
+
+
+def voted(same: float, draws: int = 3, n: int = PAIRS) -> Check:
+    """The check of a judge without log-odds whose every vote repeats the first one with this chance."""
+    chance = np.random.default_rng(0)
+    gaps, first = 1.5 * chance.normal(size=n), chance.random((2, n))
+    rows = []
+    for draw in range(draws):
+        for order in (0, 1):
+            drawn = np.where(chance.random(n) < same, first[order], chance.random(n))
+            won = drawn < sigmoid((1 - 2 * order) * gaps + 1)
+            shared = {"judge": "one", "kind": "pairwise", "order": order, "draw": draw, "a": "a", "b": "b"}
+            rows += [{**shared, "row_id": f"p{pair}", "label": "first" if yes else "second"} for pair, yes in enumerate(won)]
+    table = pl.from_arrow(pa.Table.from_pylist(rows, schema=SCHEMA))
+    return next(check for check in profiles(table)[0].checks if check.name == "repeated_votes")
+
+
+def test_votes_of_their_own_repeat_each_other_as_often_as_the_model_says() -> None:
+    found = voted(0.0)
+    assert found.holds and found.estimate.low < 0 < found.estimate.high
+
+
+def test_votes_that_copy_the_first_one_are_warned_of() -> None:
+    found = voted(1.0)
+    assert not found.holds and found.estimate.low > 0.05
+
+
+def test_votes_that_were_asked_once_say_nothing_of_repeats() -> None:
+    found = voted(0.0, draws=1)
+    assert found.holds and found.estimate.n == 0

@@ -9,12 +9,14 @@ import hashlib
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import orjson
 
 from curate.artifact import RECEIPT, Artifact
 from curate.executors.travel import Travel
+from curate.steps.sources.opt_outs import LIST, STATE
 
 _FOLDERS = ("data", "extra", "ledger", "dropped", "pairs", "verdicts")
 _STAGE = re.compile(r"\d\d-[a-z]+-[0-9a-f]{8}")
@@ -68,6 +70,18 @@ class Mirror:
         cache = Path(os.environ.get("CURATE_CACHE") or Path.home() / ".cache" / "curate")
         self.root = cache / "roots" / hashlib.sha256(url.encode()).hexdigest()[:16]
         self.root.mkdir(parents=True, exist_ok=True)
+        self.fetch_notes()
+
+    def fetch_notes(self) -> None:
+        """Bring the list of what the root leaves out, and what became of it, which every plan goes by."""
+        for name in (LIST, STATE):
+            if self.travel.holds(name):
+                self.travel.pull(self.root, name)
+
+    def send_notes(self) -> None:
+        for name in (LIST, STATE):
+            if (self.root / name).exists():
+                self.travel.push(self.root, name)
 
     def fetch_lock(self, recipe: str) -> None:
         """Bring the recipe's `lock.json`, which says what its remote inputs resolved to."""
@@ -90,6 +104,25 @@ class Mirror:
             home = (self.root / name).parent
             for stage in orjson.loads((self.root / name).read_bytes()):
                 self.fetch(home / stage)
+
+    def fetch_all(self) -> list[str]:
+        """Bring every finished stage, and which are the latest; the names of all that are there, half sent ones too."""
+        there = [name for name in self.travel.matching("*/*-*-*") if _STAGE.fullmatch(name.rpartition("/")[2])]
+        for name in there:
+            self.fetch(self.root / name)
+        self.fetch_latest("*")
+        return there
+
+    def replace(self, there: Iterable[str], successors: Iterable[str]) -> None:
+        """Send what has taken the place of other stages, then what says so; last, of those `there` all that are not here any more go."""
+        for name in successors:
+            self.send(self.root / name)
+        self.send_notes()
+        for path in sorted(self.root.glob("*/latest.json")):
+            self.send_files(path.parent.name)
+        for name in there:
+            if not (self.root / name).exists():
+                self.delete(name)
 
     def done(self, directory: Path) -> bool:
         """There is such a finished stage, here or there."""

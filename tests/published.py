@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from tokenizers import Tokenizer, models, pre_tokenizers
+
 import curate
 from curate.artifact import Artifact
 
@@ -45,3 +47,24 @@ def web_mix(folder: Path, recipe: str = WEB) -> Artifact:
     pages(folder)
     (folder / "pages.yaml").write_text(recipe, encoding="utf-8")
     return curate.run(folder / "pages.yaml", root=folder / "runs", workers=1)
+
+
+PACKED = """\
+stages:
+  - name: pages
+    web:
+      source: pages.jsonl
+      steps: [{use: exact_dedup}]
+  - mix:
+      sources: {pages: {stage: pages}}
+      splits: {train: {as: {use: packed, tokenizer: tokenizer.json, eos: "</s>", shard_tokens: 200}}, test: 20% as text}
+"""
+
+
+def packed_mix(folder: Path) -> Artifact:
+    """The pages as packed tokens in several files, and a split of texts beside them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = Tokenizer(models.WordLevel({"<unk>": 0, "</s>": 1, "casa": 2, "rio": 3}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return web_mix(folder, PACKED)

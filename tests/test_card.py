@@ -13,13 +13,13 @@ import polars as pl
 import pytest
 import yaml
 from huggingface_hub import DatasetCard
-from published import MAIL, RESERVED, WEB, web_mix
+from published import MAIL, RESERVED, WEB, packed_mix, web_mix
 
 from curate.artifact import Artifact, read_receipt, write_receipt
 from curate.card.examples import examples, withheld
 from curate.card.lineage import absent, lineage, provenance
 from curate.card.markdown import code, escaped
-from curate.card.metadata import hub_licence, size_category
+from curate.card.metadata import hub_licence, licence_name, size_category
 from curate.card.redact import redacted
 from curate.card.render import card, write_card
 from curate.card.words import CardWords, Told, note
@@ -194,12 +194,12 @@ def test_judges_show_bias_with_interval_unreadable_share_agreement_and_cost_and_
     parent = next(iter(copy.parents().values()))
     config = {**parent.receipt.config, "judges": [{"endpoint": "home", "model": "small-1", "temperature": 0.0}]}
     changed(parent, report=JUDGED, stage="judge", config=config, models={"pairwise.en.md": "ab" * 32})
-    agreement = {"pairs": {"common": 12}, "coefficients": {"kappa": {"value": 0.61, "low": 0.5, "high": 0.7, "n": 12}}}
-    (parent.path / "agreement.json").write_text(json.dumps(agreement))
+    agreement = {"b": "/home/ana/people.jsonl", "b_sha256": "cd" * 32, "pairs": {"common": 12}, "coefficients": {"kappa": {"value": 0.61, "low": 0.5, "high": 0.7, "n": 12}}}
+    (parent.path / "agreement.json").write_text(json.dumps({"comparisons": [agreement]}))
     text = card(copy).readme
     for said in ("| home/small | 40 | 5.0% | 0.800 (0.700 to 0.900) |", "| home | small-1 |", "pairwise.en.md: `" + "ab" * 8, "**does not hold**"):
         assert said in text, said
-    for said in ("| pairwise | unreadable | 2 | 5.0% |", "| home | 38 | 900 | 40 | 1.25 |", "kappa | 0.610 (0.500 to 0.700)", "it drifts"):
+    for said in ("| pairwise | unreadable | 2 | 5.0% |", "| home | 38 | 900 | 40 | 1.25 |", "kappa | 0.610 (0.500 to 0.700)", "with people.jsonl (`cdcdcdcd`)", "it drifts"):
         assert said in text, said
     assert "internal.example" not in text + json.dumps(provenance(lineage(copy)))
 
@@ -220,6 +220,32 @@ def test_a_data_file_that_is_gone_is_named(copy: Artifact) -> None:
 @pytest.mark.parametrize(("name", "known"), [("CC-BY-4.0", "cc-by-4.0"), ("GPL-3.0-or-later", "gpl-3.0"), ("ODC-By-1.0", "odc-by"), ("LicenseRef-x", "other"), ("https://a.example/l", "other")])
 def test_licences_are_spelled_as_the_hub_spells_them(name: str, known: str) -> None:
     assert hub_licence(name) == known
+
+
+@pytest.mark.parametrize(
+    ("stated", "front"),
+    [
+        ("MIT", {"license": "mit"}),
+        ("GPL-2.0-or-later AND MPL-2.0", {"license": "other", "license_name": "gpl-2.0-or-later-and-mpl-2.0"}),
+    ],
+)
+def test_a_licence_of_the_source_becomes_one_that_the_hub_takes(tmp_path: Path, stated: str, front: dict[str, str]) -> None:
+    made = card(web_mix(tmp_path, WEB.replace("source: pages.jsonl", f"source: {{paths: pages.jsonl, licence: '{stated}'}}"))).readme
+    block = yaml.safe_load(made.split("---")[1])
+    assert {name: value for name, value in block.items() if name.startswith("license")} == front
+
+
+def test_a_licence_that_the_hub_has_no_id_for_hides_none_of_the_others() -> None:
+    assert licence_name(["CC-BY-4.0", "LicenseRef-x"]) == "cc-by-4.0-and-licenseref-x"
+    assert licence_name(["https://a.example/l"]) == "a.example-l"
+
+
+def test_packed_tokens_are_on_the_card_and_in_croissant(tmp_path: Path) -> None:
+    packed = packed_mix(tmp_path)
+    made = card(packed)
+    assert "| train | 26 | packed tokens" in made.readme and DatasetCard(made.readme).data.configs[0]["data_files"][0]["split"] == "test"
+    listed = {node["contentUrl"] for node in json.loads(made.croissant)["distribution"] if node["@type"] == "cr:FileObject"}
+    assert listed == {file.path for file in packed.receipt.files if file.path.startswith("data/")}
 
 
 @pytest.mark.parametrize(("rows", "size"), [(0, "n<1K"), (999, "n<1K"), (1_000, "1K<n<10K"), (999_999, "100K<n<1M"), (10**9, "1B<n<10B"), (10**13, "n>1T")])

@@ -17,6 +17,7 @@ import pytest
 from conftest import artifact_path, curate
 from refining import artifact as made_artifact
 from refining import row, said
+from scanned import everything
 
 from curate import run
 from curate.artifact import Artifact, read_receipt, write_json, write_receipt
@@ -83,17 +84,6 @@ def home(finished: Path, tmp_path: Path) -> Path:
 def asked(folder: Path, kind: str, *lines: str) -> Removal:
     (folder / "list.txt").write_text("\n".join(lines))
     return remove(folder / "list.txt", kind, folder / "runs")
-
-
-def everything(root: Path) -> str:
-    """All that lies below a folder, Parquet decoded; the list itself is left out."""
-    told = []
-    for path in sorted(root.rglob("*")):
-        if path.is_file() and path.name != "opt_out.txt":
-            told.append(path.read_bytes().decode("utf-8", "replace"))
-            if path.suffix == ".parquet":
-                told.append(json.dumps(pq.read_table(path).to_pylist(), default=str))
-    return "\n".join(told)
 
 
 def latest(folder: Path, recipe: str) -> list[Artifact]:

@@ -11,7 +11,7 @@ import pytest
 from curate.artifact import Artifact, Counts, Receipt, write_receipt
 from curate.report import render, report
 from curate.report.examples import compared, copies, dropped
-from curate.report.texts import scrubbed
+from curate.report.texts import hidden, scrubbed
 from curate.report.values import bin_edges, histograms
 
 EVIL = "</script><script>window.broken = 1</script><img src=https://evil.example/x.png onerror='window.broken = 1'>&amp;"
@@ -127,6 +127,33 @@ def test_documents_that_opted_out_or_lack_a_licence_are_counted_and_not_shown(ar
     assert "site3.example" not in page
 
 
+@pytest.mark.parametrize(("step", "reason"), [("read", "opted_out"), ("remove", "shared_row"), ("opt_out", "noai"), ("licence", "share_alike")])
+def test_whoever_asked_to_be_left_out_is_not_shown(step: str, reason: str) -> None:
+    assert hidden(step, reason) and not hidden("language", "language_score")
+
+
+def test_languages_and_domains_of_what_is_kept_are_tables(artifact: Artifact) -> None:
+    page = render(artifact).partition('id="origin"')[2].partition("</section>")[0]
+    assert '<td>pt</td><td class="n">6</td><td class="n">2</td><td class="n">33.3%</td>' in page
+    assert page.count("<td>site") == 2
+    assert "site1.example" not in page
+
+
+def test_a_page_of_very_many_alarms_domains_and_inputs_stays_small(artifact: Artifact) -> None:
+    alarm = {"step": "url", "by": "domain", "in": 60, "dropped": 59, "share": 0.98}
+    many = {"alarms": [{**alarm, "group": f"host{n}.example"} for n in range(20_000)], "sources": {}, "judges": {}}
+    inputs = [{"id": f"part-{n:05d}.warc.gz", "fingerprint": "a" * 64, "rows": 6, "bytes": 9} for n in range(20_000)]
+    write_receipt(artifact.path, receipt(report=many, inputs=inputs))
+    ledger = artifact.path / "ledger" / "00000.parquet"
+    rows = pl.read_parquet(ledger)
+    hosts = rows.head(1).select(pl.all().repeat_by(20_000).explode()).with_row_index("n")
+    fresh = hosts.with_columns(id=pl.format("new{}", "n"), url=pl.format("https://host{}.example/", "n")).drop("n")
+    pl.concat([rows, fresh]).write_parquet(ledger)
+    page = render(Artifact(artifact.path))
+    assert len(page) < 1_500_000
+    assert page.count("19,950 more") == 2 and "19,952 more" in page
+
+
 def test_an_item_is_never_cut_in_two_before_it_is_found() -> None:
     assert "@" not in scrubbed("x" * 290 + " joana.silva@exemplo.example " + LONG)[:300]
 
@@ -173,10 +200,12 @@ def estimate(value: float) -> dict:
 def test_agreement_and_calibration_come_from_what_agree_wrote(artifact: Artifact) -> None:
     table = [{"low": 0.8, "high": 0.9, "n": 40, "said": 0.85, "seen": estimate(0.7)}]
     told = {"b": "people", "coefficients": {"cohen_kappa": estimate(0.61)}, "calibration": {"ece": estimate(0.15), "brier": estimate(0.2), "table": table}}
-    (artifact.path / "agreement.json").write_bytes(orjson.dumps(told))
+    other = {"b": EVIL, "coefficients": {"cohen_kappa": estimate(0.33)}, "calibration": None}
+    (artifact.path / "agreement.json").write_bytes(orjson.dumps({"comparisons": [told, other]}))
     page = render(artifact)
     assert "0.61 [0.51, 0.71], n = 40" in page
-    assert "what was said against what was seen" in page
+    assert "0.33 [0.23, 0.43], n = 40" in page
+    assert page.count("what was said against what was seen") == 1
 
 
 @pytest.fixture(scope="module")

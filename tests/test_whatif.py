@@ -1,6 +1,7 @@
 """What-if: the funnel after moving a setting, held to what a rerun with that setting gives."""
 
 import json
+import tempfile
 import time
 from pathlib import Path
 
@@ -23,8 +24,9 @@ from curate.steps import (
     Quality,
     Toxicity,
 )
+from curate.steps.dedup import Decisions, MinHashDedup
 from curate.steps.filters.heuristic import ByLanguage
-from curate.steps.step import Filter, Rewrite
+from curate.steps.step import Filter, Rewrite, Unit
 from curate.whatif import WhatIf, whatif
 from curate.whatif.decide import DROPS, PASSES, UNCLEAR, compared
 from curate.whatif.rules import Limit, limits
@@ -92,8 +94,7 @@ def funnel(artifact: Artifact) -> list[tuple[str, int, int]]:
 @pytest.mark.parametrize(
     "moved",
     [
-        pytest.param({"alphabetic": 0.85, "short": 0.4, "english": 0.9}, id="three steps"),
-        pytest.param({"sentences": 12}, id="a step that rewrites, tightened"),
+        pytest.param({"alphabetic": 0.85, "sentences": 12, "short": 0.4, "english": 0.9}, id="four steps tightened, one of which rewrites"),
         pytest.param({"short": 0.9}, id="the last step, loosened"),
     ],
 )
@@ -202,6 +203,88 @@ def test_the_far_end_of_a_chain_may_fall_when_its_middle_moves_up(tmp_path: Path
     assert told.kept.most == 2
 
 
+COPIES = """\
+params: {punctuated: 0.1}
+stages:
+  - web:
+      source: copies.jsonl
+      measure: all
+      steps:
+        - {use: fineweb, min_punctuated_lines: "${punctuated}"}
+        - {use: minhash_dedup}
+        - {use: gopher_quality, min_words: 20, min_stop_words: 0}
+"""
+
+
+def copied(number: int, changed: int = 0, end: str = ".", title: bool = False) -> str:
+    """Ten lines of ten words, the first `changed` of them others; `end` closes each line but the first three."""
+    lines = []
+    for line in range(10):
+        said = [f"w{number}x{line}y{place}{'z' if line * 10 + place < changed else ''}" for place in range(10)]
+        lines.append(" ".join(word.capitalize() if title else word for word in said) + ("." if line < 3 else end))
+    return "\n".join(lines)
+
+
+def test_an_equal_copy_takes_the_place_of_a_leader_that_falls_as_in_a_rerun(tmp_path: Path) -> None:
+    texts = []
+    for number in range(6):
+        texts += [copied(number, end=""), copied(number, title=True), copied(number, changed=3), copied(number + 50)]
+    texts += [copied(9, end=""), copied(9, changed=40), copied(9, changed=4, end=""), copied(9, end="!")]
+    (tmp_path / "copies.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    (tmp_path / "copies.yaml").write_text(COPIES)
+    told = whatif(run(tmp_path / "copies.yaml", root=tmp_path / "runs", workers=1), ["fineweb.min_punctuated_lines=0.5"])
+    rerun = run(tmp_path / "copies.yaml", root=tmp_path / "runs", workers=1, punctuated=0.5).receipt.counts
+    assert told.exact and told.kept_before == 14
+    assert told.kept == (rerun.kept, rerun.kept) and told.dropped == rerun.dropped
+
+
+def test_the_first_copy_that_is_not_equal_may_take_others_along(tmp_path: Path) -> None:
+    rows = ledger([None, "minhash_dedup", "minhash_dedup", None], [None, *["near_duplicate"] * 2, None], gopher_quality__words=[60, 80, 80, 80])
+    pairs = pl.DataFrame({"step": ["minhash_dedup"] * 2, "kept": ["id0"] * 2, "dropped": ["id1", "id2"], "jaccard": [0.8, 1.0]})
+    told = whatif(synthetic(tmp_path / "a", rows, [QUALITY, MINHASH], pairs), ["gopher_quality.min_words=70"])
+    assert not told.exact and told.kept.least <= 1 and told.kept.most == 3
+
+
+def near_copy(number: int, changed: int, loud: bool) -> str:
+    """A hundred words of which the first `changed` are others; loud ones count the same to a deduplication."""
+    words = [f"w{number}x{place}{'z' * (place < changed)}" for place in range(100)]
+    return " ".join(words).upper() + "!" if loud else " ".join(words)
+
+
+def deduplicated_texts(folder: Path, texts: list[str], alive: np.ndarray) -> Decisions:
+    step = MinHashDedup(use="minhash_dedup", sample=0)
+    folder.mkdir()
+    writer = step.writer(folder)
+    for number, text in enumerate(texts):
+        writer.add(Unit(text=text, id=f"id{number}"))
+    writer.close()
+    return step.resolve([folder], alive)
+
+
+DOCUMENTS = st.lists(st.tuples(st.integers(0, 2), st.sampled_from([0, 0, 0, 4, 9, 14, 60]), st.booleans(), st.booleans()), min_size=2, max_size=12)
+
+
+@given(documents=DOCUMENTS)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_whoever_falls_a_deduplication_without_them_keeps_what_was_told(documents: list[tuple[int, int, bool, bool]]) -> None:
+    texts = [near_copy(number, changed, loud) for number, changed, loud, _ in documents]
+    stays = np.array([stays for *_, stays in documents])
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        first = deduplicated_texts(folder / "first", texts, np.ones(len(texts), bool))
+        again = deduplicated_texts(folder / "again", texts, stays)
+        fell = first.twin >= 0
+        rows = ledger([["minhash_dedup", None][not one] for one in fell], [["near_duplicate", None][not one] for one in fell], gopher_quality__words=np.where(stays, 80, 60).tolist())
+        kept, dropped, jaccard = first.pairs
+        named = {"step": ["minhash_dedup"] * len(kept), "kept": [f"id{n}" for n in kept], "dropped": [f"id{n}" for n in dropped], "jaccard": jaccard}
+        pairs = pl.DataFrame(named, schema={"step": pl.String, "kept": pl.String, "dropped": pl.String, "jaccard": pl.Float32})
+        told = whatif(synthetic(folder / "a", rows, [QUALITY, MINHASH], pairs), ["gopher_quality.min_words=70"])
+    assert told.kept.least <= int((stays & (again.twin < 0)).sum()) <= told.kept.most
+    assert told.exact == (told.kept.least == told.kept.most and not told.again)
+    if len({one[:2] for one in documents}) == len({one[0] for one in documents}):
+        assert told.exact, "all copies are equal"
+
+
 FRACTIONS = st.integers(0, 64).map(lambda number: number / 64)
 STEPS = st.one_of(
     st.builds(GopherQuality, use=st.just("gopher_quality"), min_words=st.integers(0, 9) | st.none(), max_bullet_lines=FRACTIONS | st.none()),
@@ -215,7 +298,7 @@ STEPS = st.one_of(
 
 
 @given(step=STEPS, language=st.sampled_from(["en", "pt", "de"]), data=st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_limits_over_columns_decide_as_the_step_does(step: Filter | Rewrite, language: str, data: st.DataObject) -> None:
     found = limits(step, language)
     names = sorted({limit.value for limit in found}) or ["score"]

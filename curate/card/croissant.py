@@ -6,12 +6,13 @@ The Croissant Format Specification 1.0, http://mlcommons.org/croissant/1.0.
 import pyarrow as pa
 
 from curate.artifact import Artifact, FileAccount
-from curate.card.facts import Configuration, configurations, licences
+from curate.card.facts import Configuration, configurations, licences, stored_files
 from curate.card.metadata import pretty_name
 from curate.card.words import Told
 
 Node = dict[str, object]
 _PARQUET = "application/x-parquet"
+_TOKENS = "application/octet-stream"
 
 _CONTEXT: Node = {
     "@language": "en", "@vocab": "https://schema.org/", "citeAs": "cr:citeAs", "column": "cr:column",
@@ -47,7 +48,7 @@ def croissant(artifact: Artifact, told: Told, repository: str | None = None) -> 
         "rai:dataCollection": words.motivation,
         "rai:dataUseCases": words.intended_use,
         "rai:dataLimitations": words.limits,
-        "distribution": [node for one in found for split, files in one.splits.items() for node in (*map(_file, files), _files(split))],
+        "distribution": [*map(_file, stored_files(artifact)), *(_files(split) for one in found for split in one.splits)],
         "recordSet": [_records(one, split) for one in found for split in one.splits],
     }
     return {key: value for key, value in node.items() if value}
@@ -60,7 +61,7 @@ def _file(file: FileAccount) -> Node:
         "name": file.path,
         "contentUrl": file.path,
         "contentSize": f"{file.bytes} B",
-        "encodingFormat": _PARQUET,
+        "encodingFormat": _PARQUET if file.path.endswith(".parquet") else _TOKENS,
         "sha256": file.sha256,
     }
 

@@ -11,7 +11,7 @@ from curate.card.redact import scrubbed
 _EACH = 3
 _CHARACTERS = 300
 _TAG = re.compile(r"<[^<>]*>")
-_WITHHELD = re.compile(r"opt_out|opted_out|licen[cs]e|tdm_reservation|^noai$|^noml$|removed")
+_WITHHELD = re.compile(r"opt_out|opted_out|licen[cs]e|tdm_reservation|^noai$|^noml$|^removed?$")
 """Texts that somebody has reserved are never shown, not even as examples of what was dropped."""
 
 

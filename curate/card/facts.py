@@ -40,15 +40,28 @@ class Kept(NamedTuple):
     read: int
 
 
+def stored_files(artifact: Artifact) -> list[FileAccount]:
+    """All files of rows or of packed tokens, as the receipt states them. Raises UsageError where one is not there."""
+    found = [file for file in artifact.receipt.files if file.path.startswith("data/")]
+    for file in found:
+        if not (artifact.path / file.path).is_file():
+            raise UsageError(f"{artifact.path / file.path}: is in the receipt and not on disk; make that artifact again")
+    return found
+
+
 def data_files(artifact: Artifact) -> dict[str, list[FileAccount]]:
-    """The Parquet files of each split, as the receipt states them. Raises UsageError where one is not there."""
+    """The Parquet files of each split."""
     found: dict[str, list[FileAccount]] = {}
-    for file in artifact.receipt.files:
-        if file.path.startswith("data/"):
-            if not (artifact.path / file.path).is_file():
-                raise UsageError(f"{artifact.path / file.path}: is in the receipt and not on disk; make that artifact again")
+    for file in stored_files(artifact):
+        if file.path.endswith(".parquet"):
             found.setdefault(Path(file.path).name.rpartition("-")[0], []).append(file)
     return found
+
+
+def packed(artifact: Artifact) -> dict[str, int]:
+    """Documents in each split that is packed tokens, which have no columns."""
+    splits = artifact.receipt.report.get("splits", {})
+    return {name: split["rows"] for name, split in splits.items() if split["format"] == "packed"}
 
 
 def configurations(artifact: Artifact) -> list[Configuration]:

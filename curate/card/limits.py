@@ -33,6 +33,9 @@ def _stage_limits(one: Ancestor) -> list[str]:
     if receipt.damage:
         files = len({damage.file for damage in receipt.damage})
         lines.append(f"{one.label}: {len(receipt.damage):,} places in {files:,} files of the input could not be read.")
+    if removed := receipt.report.get("removed"):
+        told = "; its mixture is told as it was before" if receipt.stage == "mix" else ""
+        lines.append(f"{one.label}: {removed['units']:,} units were taken out at their owners' request after it was made{told}.")
     alarms = receipt.report.get("alarms", [])
     lines += [
         f"{one.label}: {code(str(alarm['step']))} dropped {alarm['dropped']:,} of {alarm['in']:,} units of {alarm['by']} {escaped(str(alarm['group']))}."

@@ -3,6 +3,8 @@
 https://github.com/huggingface/hub-docs/blob/main/datasetcard.md
 """
 
+import re
+
 from curate.artifact import Artifact
 from curate.card.facts import UNKNOWN, by_language, configurations, formats, licences
 from curate.card.words import CardWords
@@ -54,16 +56,19 @@ def hub_licence(name: str) -> str:
 
 
 def _licence(artifact: Artifact, words: CardWords) -> Block:
-    """One id, or all of the rows'; a licence without an id of the Hub's is named beside `other`."""
+    """The Hub's ids of the rows' licences; `other` with a name made of all of them where the Hub has no id for one."""
     names = [words.licence] if words.licence else list(licences(artifact)) or [UNKNOWN]
     ids = sorted({hub_licence(name) for name in names})
-    others = [name for name in names if hub_licence(name) == "other"]
-    found: Block = {"license": ids[0] if len(ids) == 1 else ids}
-    if others:
-        found["license_name"] = ", ".join(others)[:200]
-        links = [name for name in others if "://" in name]
-        found["license_link"] = links[0] if links else "#licences"
-    return found
+    if "other" not in ids:
+        return {"license": ids[0] if len(ids) == 1 else ids}
+    links = [name for name in names if "://" in name]
+    return {"license": "other", "license_name": licence_name(names), **({"license_link": links[0]} if links else {})}
+
+
+def licence_name(names: list[str]) -> str:
+    """An id as the Hub wants one: lower case, digits, dots and hyphens."""
+    spelled = " and ".join(name.partition("://")[2] or name for name in names)
+    return re.sub(r"[^a-z0-9.]+", "-", spelled.lower()).strip("-.")[:100].rstrip("-.")
 
 
 def _languages(artifact: Artifact, words: CardWords) -> list[str]:

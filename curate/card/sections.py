@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from curate.artifact import Artifact, Receipt
 from curate.card.examples import Example, examples, withheld
-from curate.card.facts import by_domain, by_language, configurations, date_range, licences
+from curate.card.facts import by_domain, by_language, configurations, date_range, licences, packed
 from curate.card.lineage import Ancestor, absent, repositories
 from curate.card.markdown import cell, code, escaped, interval, share, table
 from curate.card.words import QUESTIONS, Told
@@ -40,6 +40,7 @@ def summary(page: Page) -> str:
     warning = _SIMULATED if page.simulated else ""
     splits = [(one, split, files) for one in configurations(page.artifact) for split, files in one.splits.items()]
     rows = [(one.name, split, sum(file.rows for file in files), ", ".join(one.schema.names)) for one, split, files in splits]
+    rows += [("", split, documents, "packed tokens, .ds files for datatrove's datasets and nanotron") for split, documents in packed(page.artifact).items()]
     return warning + f"{escaped(page.told.description)} {said}".strip() + "\n\n" + table(("configuration", "split", "rows", "columns"), rows)
 
 

@@ -1,20 +1,24 @@
 """What of an artifact is published: its directory in, the list of files to upload out.
 
 The list is made of what may go, never of what may not: the data files that the receipt states,
-and the texts made for readers. Dropped text, verdicts, pairs, ledgers and caches hold text from
-before scrubbing, or of people who asked to be left out; they stay where they are.
+how trainers are told of them, and the texts made for readers. Dropped text, verdicts, pairs,
+ledgers and caches hold text from before scrubbing, or of people who asked to be left out; they
+stay where they are.
 """
 
 import json
 from pathlib import Path
 from typing import NamedTuple
 
-from curate.artifact import Artifact, sha256_of
-from curate.card.facts import data_files
+from curate.artifact import Artifact, FileAccount, sha256_of
+from curate.card.facts import stored_files
 from curate.card.lineage import PROVENANCE, is_simulated, lineage, provenance
 from curate.card.redact import refuse_secrets
 from curate.card.render import CROISSANT, README, card
 from curate.config import UsageError
+
+_SETTINGS = ("extra/axolotl.json", "extra/dataset_info.json")
+"""What a mix writes for axolotl and LLaMA-Factory: names of data files and columns, and no text."""
 
 
 class Upload(NamedTuple):
@@ -34,25 +38,19 @@ def contents(artifact: Artifact, repository: str | None, simulated: bool) -> lis
     found = lineage(artifact)
     if is_simulated(found) and not simulated:
         raise UsageError(f"{artifact.path}: a simulated endpoint answered for it, so it is no data to train on; add --simulated to publish it as such")
-    data = [_data(artifact, file.path, file.sha256) for files in data_files(artifact).values() for file in files]
-    data += [_data(artifact, path, None) for path in _further(artifact)]
+    data = [_stated(artifact, file) for file in stored_files(artifact)]
     if not data:
         raise UsageError(f"{artifact.path}: has no data files; publish an artifact that has rows")
+    data += [_stated(artifact, file) for file in artifact.receipt.files if file.path in _SETTINGS]
     made = card(artifact, repository)
     origin = json.dumps(provenance(found), indent=1, ensure_ascii=False) + "\n"
-    refuse_secrets({PROVENANCE: origin})
+    refuse_secrets({PROVENANCE: origin, **{file.path: file.content.read_text(encoding="utf-8") for file in data if file.path in _SETTINGS}})
     texts = {README: made.readme, CROISSANT: made.croissant, PROVENANCE: origin}
     return sorted(data + [Upload(name, text.encode(), len(text.encode())) for name, text in texts.items()])
 
 
-def _further(artifact: Artifact) -> list[str]:
-    """Data files that are no Parquet: packed tokens, as the report of a mix names them."""
-    named = [f"data/{name}" for split in artifact.receipt.report.get("splits", {}).values() for name in split.get("files", [])]
-    return sorted({path for path in named if not path.endswith(".parquet") and Path(path).parent == Path("data")})
-
-
-def _data(artifact: Artifact, path: str, sha256: str | None) -> Upload:
-    file = artifact.path / path
-    if file.is_symlink() or not file.is_file() or (sha256 and sha256_of(file) != sha256):
+def _stated(artifact: Artifact, account: FileAccount) -> Upload:
+    file = artifact.path / account.path
+    if file.is_symlink() or not file.is_file() or sha256_of(file) != account.sha256:
         raise UsageError(f"{file}: is not the file that the receipt beside it states; make that artifact again")
-    return Upload(path, file, file.stat().st_size)
+    return Upload(account.path, file, account.bytes)

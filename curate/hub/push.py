@@ -1,7 +1,8 @@
 """One command to publish: an artifact and a place in, one commit there out.
 
 Files go up before the commit and are kept by the Hub under their hashes, so that a push that
-was cut off sends only what is missing. A second push of the same artifact makes no commit.
+was cut off sends only what is missing. A second push of the same artifact makes no commit. How
+they go is the client's choice: by Xet where `hf-xet` is installed, else by LFS.
 """
 
 import logging
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 PUBLISHED = "published.json"
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SHARD = re.compile(r"data/[A-Za-z0-9_]+-\d{5}\.[a-z.]+")
+_XET_STATUS = re.compile(r"HTTP status \w+ error \((\d{3}) ")
 _TRIES, _LONGEST_WAIT = 6, 60.0
 _AGAIN = (408, 409, 412, 425, 429, 500, 502, 503, 504)
 """409 and 412: somebody else committed meanwhile, and the next try starts from there."""
@@ -94,7 +96,7 @@ def _to_hub(artifact: Artifact, uploads: list[Upload], repository: str, private:
         try:
             commit = _commit(HfApi(), uploads, repository, private, revision, message)
             return Pushed(commit.commit_url, commit.oid, uploads, missing)
-        except (errors.HfHubHTTPError, errors.HTTPError, RuntimeError) as error:
+        except (errors.HfHubHTTPError, errors.HTTPError, RuntimeError, ConnectionError, TimeoutError, PermissionError) as error:  # the last three are Xet's
             wait = _wait(_cause(error), repository, attempt)
             logger.warning("%s: the Hub could not take it; next try in %.0f s", repository, wait)
             time.sleep(wait)
@@ -125,16 +127,22 @@ def _cause(error: BaseException) -> BaseException:
     return error
 
 
+def _status(told: str) -> int | None:
+    """The HTTP status in the words of Xet, which has no response to look at."""
+    found = _XET_STATUS.search(told)
+    return int(found[1]) if found else None
+
+
 def _wait(error: BaseException, repository: str, attempt: int) -> float:
     """Seconds until the next try; raises where there is to be none."""
     response = getattr(error, "response", None)
-    status = getattr(response, "status_code", None)
     told = " ".join(str(error).split())[:300]
-    if status in (401, 403):
+    status = response.status_code if response is not None else _status(told)
+    if status in (401, 403) or isinstance(error, PermissionError):
         how = "log in by `hf auth login`, or set HF_TOKEN to one that may write"
-        raise UsageError(f"{repository}: the Hub refuses the token ({status}): {told}; {how}") from error
+        raise UsageError(f"{repository}: the Hub refuses the token ({status or 401}): {told}; {how}") from error
     if status is not None and status not in _AGAIN:
-        raise UsageError(f"{repository}: the Hub refuses: {told}; check the name and `--revision`") from error
+        raise UsageError(f"{repository}: the Hub refuses: {told}; check the name and `--revision`; a Hub without Xet needs HF_HUB_DISABLE_XET=1") from error
     if attempt + 1 == _TRIES:
         raise StoppedError(f"{repository}: the Hub did not take it in {_TRIES} tries: {told}") from error
     asked = response.headers.get("Retry-After", "") if response is not None else ""

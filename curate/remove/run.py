@@ -8,7 +8,7 @@ artifacts go.
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -17,15 +17,16 @@ import orjson
 
 from curate.artifact import RECEIPT, Artifact, ParentAccount, read_receipt, write_json
 from curate.config import UsageError
-from curate.mirror import url_of
+from curate.hashes import HashCache
+from curate.mirror import Mirror, url_of
 from curate.remove.caches import Quotes, forget, journals
 from curate.remove.documents import ancestors_outside, artifacts_below, documents
 from curate.remove.made import noted_before, published, trained_on
+from curate.remove.packs import packings
 from curate.remove.successor import Gone, gone_from, write_successor
 from curate.runner import locked
 from curate.steps.sources.opt_outs import LIST, STATE, OptOuts, base_of, read, state_of
 from curate.view.store import LABELS, without
-
 
 _ACTS = ("publish",)
 """Stages whose artifact says that something was done, which its successor cannot say."""
@@ -34,13 +35,14 @@ _ACTS = ("publish",)
 class Removal(NamedTuple):
     """What was done, and what is left to do by hand."""
 
-    list: Path
+    list: str
+    """Where the whole list lies."""
     documents: int
     """Documents of the root that the whole list names."""
     successors: dict[str, str]
     """Directory of each artifact that has a successor, and the successor's, relative to the root."""
     taken: list[str]
-    """Directories that a run must make again: unfinished ones, what was published, and packed tokens, which do not tell their documents apart."""
+    """Directories that a run must make again: unfinished ones, what was published, and packed tokens whose tokenizer or source is gone."""
     rows: int
     """Rows that the successors lack."""
     replies: int
@@ -56,23 +58,44 @@ class Removal(NamedTuple):
 def remove(listed: Path, kind: str, root: Path, models: Iterable[Path] = ()) -> Removal:
     """Remove documents and all that was made of them; `kind` says what the file lists: ids, urls or domains.
 
-    `models` are folders in which to look for models beside the root. Raises UsageError for a list or
-    a root that cannot be used, StoppedError where a run is at work under the root.
+    `models` are folders in which to look for models beside the root. A root on an object store is brought
+    here whole and brought in line there last; other machines' copies of it go by the same call there.
+    Raises UsageError for a list or a root that cannot be used, StoppedError where a run is at work under the root.
     """
-    if url_of(root):
-        raise UsageError(f"{root}: documents are removed from a root on a local disk; bring it here, then send it back")
     asked = read(listed, kind)
     if not any(asked):
         raise UsageError(f"{listed}: lists nothing; give one of the {kind} a line")
+    url = url_of(root)
+    if url:
+        return _remove_there(asked, url, models)
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder; give the root of your runs by --root")
+    with locked(root):
+        return _remove_here(asked, root, models, lambda: None)
+
+
+def _remove_here(asked: OptOuts, root: Path, models: Iterable[Path], on_listed: Callable[[], None]) -> Removal:
+    """Remove below a root that is held; `on_listed` is called when the list is written and nothing is removed yet."""
     with ExitStack() as held:
-        held.enter_context(locked(root))
         unfinished = _unfinished(root)
         for directory in unfinished:
             held.enter_context(locked(directory))
         _join_list(root, asked)
+        on_listed()
         return _Sweep(root, [root, *models], unfinished).result()
+
+
+def _remove_there(asked: OptOuts, url: str, models: Iterable[Path]) -> Removal:
+    """Remove below a root on an object store: the list goes there first, then what is left, then the old goes.
+
+    A stage that another machine was sending goes too; what one sends later stays, and the same call finds it.
+    """
+    mirror = Mirror(url)
+    with locked(mirror.root):
+        there = mirror.fetch_all()
+        done = _remove_here(asked, mirror.root, models, mirror.send_notes)
+        mirror.replace(there, done.successors.values())
+    return done._replace(list=f"{url}/{LIST}")
 
 
 def _unfinished(root: Path) -> list[Path]:
@@ -104,6 +127,7 @@ class _Sweep:
         self.artifacts = artifacts_below(root)
         self.outside = {one: documents(one, self.state.opt_outs) for one in ancestors_outside(self.artifacts)}
         self.documents = set().union(*self.outside.values(), *(documents(one, self.state.opt_outs) for one in self.artifacts))
+        self.hashes = HashCache(root / ".hashes.json")
         self.quotes = Quotes()
         self.gone: dict[Path, Gone] = {}
         self.successors: dict[Path, Path] = {}
@@ -121,11 +145,11 @@ class _Sweep:
         places += [one for artifact in changed for one in published(artifact) if one not in places]
         self._point(models, places)
         replies = sum(forget(journal, self.quotes) for journal in journals(self.root))
-        for path in [*(one.path for one in changed), *self.unfinished]:
+        for path in [*(one.path for one in reversed(changed)), *self.unfinished]:  # what a killed removal needs again goes last
             (path / RECEIPT).unlink(missing_ok=True)
             shutil.rmtree(path)
         return Removal(
-            list=self.root / LIST,
+            list=str(self.root / LIST),
             documents=len(self.documents),
             successors={self._name(old): self._name(new) for old, new in self.successors.items()},
             taken=[self._name(path) for path in [*(one.path for one in self.taken), *self.unfinished]],
@@ -148,12 +172,14 @@ class _Sweep:
         taken = {one.path.resolve() for one in self.taken}
         if not (gone.rows or gone.units or any(parent in self.successors or parent in taken for parent in parents)):
             return
-        if artifact.receipt.stage in _ACTS or any(file.suffix != ".parquet" for file in artifact.path.glob("data/*")) or not taken.isdisjoint(parents):
+        packs = packings(artifact, self.hashes)
+        orphaned = packs and len(parents) < len(artifact.receipt.parents)
+        if artifact.receipt.stage in _ACTS or packs is None or orphaned or not taken.isdisjoint(parents):
             self.taken.append(artifact)
             return
         accounts = [self._parent(artifact, one) for one in artifact.receipt.parents]
         fingerprint = hashlib.sha256(f"{artifact.receipt.fingerprint} without {self.account['list']}".encode()).hexdigest()
-        written = write_successor(artifact, gone, accounts, fingerprint, self.account, self.quotes.add)
+        written = write_successor(artifact, gone, accounts, fingerprint, self.account, self.quotes.add, packs)
         if (artifact.path / LABELS).exists():
             without(artifact.path / LABELS, written.path / LABELS, gone.rows)
         self.successors[path] = written.path
@@ -197,4 +223,4 @@ def as_text(removal: Removal) -> str:
     lines += [f"outside the root: {name} holds some of them; remove them there too" for name in removal.outside]
     lines += [f"trained on removed rows: {name}; train it again" for name in removal.models]
     lines += [f"published: {one.get('url')} {one.get('commit') or ''}; push the successor and take this revision down" for one in removal.published]
-    return "\n".join([*lines, str(removal.list)])
+    return "\n".join([*lines, removal.list])

@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curate.artifact import RECEIPT, Artifact, Counts, ParentAccount, Receipt, StepAccount, file_accounts, write_receipt
+from curate.artifact import RECEIPT, Artifact, Counts, FileAccount, ParentAccount, Receipt, StepAccount, file_accounts, write_receipt
 from curate.card.lineage import PROVENANCE
 from curate.remove.documents import STEP
+from curate.remove.packs import INDEX_BYTES, Packing, cut
 from curate.steps.sources.opt_outs import REASON, base_of
 
 FOLDERS = ("data", "extra", "ledger", "dropped", "pairs", "verdicts")
@@ -86,7 +87,18 @@ def gone_from(artifact: Artifact, documents: set[str], parents_rows: set[str]) -
     return Gone(documents, parents_rows, rows, units)
 
 
-def write_successor(artifact: Artifact, gone: Gone, parents: list[ParentAccount], fingerprint: str, account: dict, tell: Tell) -> Written:
+def texts_of(artifact: Artifact, gone: Gone) -> Iterator[str]:
+    """Texts of the documents that leave the artifacts it was made of."""
+    for parent in artifact.parents().values():
+        for file in _parquet(parent.path, "data"):
+            if "text" in pq.read_schema(file).names:
+                for batch in _batches(file, ["id", "origins", "text"]):
+                    yield from batch.filter(_of(batch, gone.documents, gone.given)).column("text").to_pylist()
+
+
+def write_successor(
+    artifact: Artifact, gone: Gone, parents: list[ParentAccount], fingerprint: str, account: dict, tell: Tell, packs: dict[Path, Packing]
+) -> Written:
     """Write the artifact that is left, whole or not at all, beside the old one; where it is there already, only tell the texts again."""
     old, started = artifact.path, time.process_time()
     path = old.with_name(f"{old.name.rpartition('-')[0]}-{fingerprint[:8]}")
@@ -94,6 +106,7 @@ def write_successor(artifact: Artifact, gone: Gone, parents: list[ParentAccount]
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
     rows = sum(_without(old, new, file, lambda batch: _of(batch, gone.documents, gone.given), tell) for file in _parquet(old, "data"))
+    rows += cut(packs, texts_of(artifact, gone), new) if packs else 0
     for folder in _SIDE:
         leaves = _leaves(artifact, folder, gone)
         for file in _parquet(old, folder):
@@ -196,16 +209,28 @@ def _write_receipt(old: Receipt, new: Path, change: Change, cpu_s: float) -> Non
     into = next((step.into for step in old.steps if step.name == STEP), old.counts.kept)
     step = StepAccount(**{"name": STEP, "in": into, "out": counts.kept, "cpu_s": cpu_s})
     removed = {"units": sum(count for name, count in change.moves.items() if name.startswith(f"{STEP}.")), "rows": change.rows, "from": old.fingerprint}
+    files = list(file_accounts(new, FOLDERS))
     update = {
         "fingerprint": change.fingerprint,
         "parents": change.parents,
         "counts": counts,
         "steps": [*(one for one in old.steps if one.name != STEP), step],
-        "files": list(file_accounts(new, FOLDERS)),
-        "report": {**old.report, "opt_out": {**change.account, "base": base_of(old)}, "removed": removed},
+        "files": files,
+        "report": {**_recounted(old.report, files), "opt_out": {**change.account, "base": base_of(old)}, "removed": removed},
         "tokens": _tokens(new) if old.tokens is not None else None,
     }
     write_receipt(new, old.model_copy(update=update))
+
+
+def _recounted(report: dict, files: list[FileAccount]) -> dict:
+    """The report with the rows that each split of a mix still has."""
+    splits = report.get("splits", {})
+    rows: Counter[str] = Counter()
+    for file in files:
+        if file.path.startswith("data/"):
+            split = file.path.removeprefix("data/").rpartition("-")[0]
+            rows[split] += file.bytes // INDEX_BYTES if file.path.endswith(".ds.index") else file.rows
+    return {**report, "splits": {name: {**told, "rows": rows[name]} for name, told in splits.items()}} if splits else report
 
 
 def _counts(old: Counts, change: Change) -> Counts:

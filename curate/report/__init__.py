@@ -13,10 +13,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from curate.artifact import Artifact
+from curate.card.facts import by_domain, by_language
 from curate.config import UsageError
 from curate.funnel import size, summary
 from curate.report import charts, examples, judged, moves, values
 
+_MOST = 50
+"""Rows of a table, or alarms, at most: a page of a crawl of millions of sites stays small."""
 _SCRIPT = Path(__file__).parent / "templates" / "report.js"
 
 
@@ -80,13 +83,14 @@ def _content(artifact: Artifact) -> dict[str, object]:
         "histograms": [(histogram, charts.histogram(histogram)) for histogram in histograms],
         "duplicates": [(name, part, charts.clusters(part["cluster_sizes"])) for name, part in duplicates.items()],
         "copies": examples.copies(artifact),
+        "most": _MOST,
+        "tables": {name: rows for name, rows in (("language", by_language(artifact)), ("domain", by_domain(artifact))) if rows},
         "alarms": told.get("alarms", []),
         "pii": told.get("pii", {}),
         "mixture": mixture,
         "shares": charts.shares(_shares(mixture)) if mixture else None,
         "judges": judged.judges(artifact),
-        "agreement": judged.agreement(artifact),
-        "reliability": charts.reliability(table) if (table := judged.calibration(artifact)) else None,
+        "comparisons": [(one, charts.reliability(one.reliability) if one.reliability else None) for one in judged.comparisons(artifact)],
     }
 
 

@@ -45,22 +45,30 @@ def estimated(estimate: dict | None) -> str:
     return f"{estimate['value']:.3g}{interval}, n = {estimate['n']:,}"
 
 
-def _told(artifact: Artifact) -> dict:
+class Comparison(NamedTuple):
+    """What `curate agree` found between the artifact's labels and others."""
+
+    b: str
+    coefficients: list[tuple[str, str]]
+    """Each with what it is."""
+    reliability: list[dict]
+    """What was said against what was seen, by bins that hold pairs; empty where the labels have no probability."""
+
+
+def comparisons(artifact: Artifact) -> list[Comparison]:
+    """One for each set of labels that the artifact's were compared with."""
     path = artifact.path / _AGREEMENT
-    return orjson.loads(path.read_bytes()) if path.exists() else {}
+    told = orjson.loads(path.read_bytes()) if path.exists() else {}
+    return [_comparison(one) for one in told.get("comparisons", [])]
 
 
-def agreement(artifact: Artifact) -> list[tuple[str, str]]:
-    """Coefficients with what they are, of the last `curate agree`; none where there was none."""
-    told = _told(artifact)
+def _comparison(told: dict) -> Comparison:
     rows = [(name.replace("_", " "), estimated(estimate)) for name, estimate in told.get("coefficients", {}).items()]
-    if told.get("calibration"):
-        rows += [(name, estimated(told["calibration"][key])) for name, key in (("expected calibration error", "ece"), ("Brier score", "brier"))]
-    return [("compared with", str(told["b"])), *rows] if rows else []
+    calibration = told.get("calibration") or {}
+    if calibration:
+        rows += [(name, estimated(calibration[key])) for name, key in (("expected calibration error", "ece"), ("Brier score", "brier"))]
+    return Comparison(str(told["b"]), rows, [bin_ for bin_ in calibration.get("table", []) if _is_seen(bin_)])
 
 
-def calibration(artifact: Artifact) -> list[dict]:
-    """The reliability table of the last `curate agree`; bins without pairs are left out."""
-    found = _told(artifact).get("calibration") or {}
-    rows = [row for row in found.get("table", []) if row["n"] and row["said"] is not None]
-    return [row for row in rows if all(row["seen"][name] is not None for name in ("value", "low", "high"))]
+def _is_seen(bin_: dict) -> bool:
+    return bool(bin_["n"]) and bin_["said"] is not None and all(bin_["seen"][name] is not None for name in ("value", "low", "high"))

@@ -8,13 +8,12 @@ import functools
 import polars as pl
 
 from curate.artifact import Artifact
+from curate.card.examples import withheld
 from curate.steps.scrub import Scrub
 
 LENGTH = 300
 _READ = 2_000
 """Characters that are scrubbed: more than are shown, so that no item is cut in two before it is found."""
-_HIDING = ("opt_out", "licence")
-"""Of documents that a step or a reason of such a name dropped, nothing is shown."""
 
 
 @functools.cache
@@ -30,7 +29,7 @@ def scrubbed(text: str, language: str | None = None) -> str:
 
 def hidden(step: str | None, reason: str | None) -> bool:
     """True for a drop of which no text and no address may be shown."""
-    return any(name in (step or "") or name in (reason or "") for name in _HIDING)
+    return withheld(f"{step or ''}.{reason or ''}")
 
 
 def shown(artifact: Artifact, ids: list[str]) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 A document falls to a kept one before it in the order of preference. When one that led a cluster is
 gone, its copies look for another; when one comes back, it may stand before others and take them along.
-The pairs on file are those of the first run: what a document that moves up resembles besides, they do not say.
+The pairs on file are those of the first run: what a document that moves up resembles besides, they do not
+say, unless its shingles are all those of the lost one: then whatever fell to that one falls to it, and no other does.
 """
 
 from typing import NamedTuple
@@ -110,6 +111,10 @@ def _by_leaders(pair: Pair, columns: Columns, before: Alive, found: Pairs, stric
     fell = before.possible & (columns.place == pair.place)
     leads = before.sure & kept
     up = fell & ~_any(found, leads, count)
+    if pair.new.keep == "first":
+        found, heirs = _inherited(found, up, before, count)
+        kept, leads = kept | heirs, leads | heirs
+        up = fell & ~heirs & ~_any(found, leads, count)
     comers = np.flatnonzero(back | up)
     if strict and len(comers):
         leads &= (np.arange(count) < comers[0]) & (pair.new.keep == "first")
@@ -117,6 +122,19 @@ def _by_leaders(pair: Pair, columns: Columns, before: Alive, found: Pairs, stric
     possible = (before.possible & kept) | back | up
     sure = leads if strict else leads | (_first_of_cluster(found, up, before, count) & ~_any(found, before.possible & kept, count))
     return Alive(sure, possible)
+
+
+def _inherited(found: Pairs, up: np.ndarray, before: Alive, count: int) -> tuple[Pairs, np.ndarray]:
+    """Pairs in which a lost document's place is taken by its first copy, where that has the same shingles; and who these copies are."""
+    first = np.full(count, count)
+    orphaned = up[found.dropped] & ~before.possible[found.kept]
+    np.minimum.at(first, found.kept[orphaned], found.dropped[orphaned])
+    equal = orphaned & (found.jaccard == 1) & before.sure[found.dropped] & (first[found.kept] == found.dropped)
+    now, heirs = np.arange(count), np.zeros(count, bool)
+    now[found.kept[equal]] = found.dropped[equal]
+    heirs[found.dropped[equal]] = True
+    others = ~heirs[found.dropped]
+    return Pairs(now[found.kept[others]], found.dropped[others], found.jaccard[others]), heirs
 
 
 def _any(found: Pairs, among: np.ndarray, count: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import orjson
 from pydantic import TypeAdapter
+from pydantic_core import PydanticSerializationError
 
 from curate.artifact import RECEIPT, read_receipt, write_json
 from curate.config import UsageError, is_url, suggestion
@@ -153,7 +154,10 @@ def place_of(wanted: str, loaded: Loaded, among: int) -> int:
 
 def identity(stage: Stage, kind: str, files: list[InputFile], needs: list[Need], limit: int | None, hashes: HashCache) -> str:
     """64 hex digits over all that the output depends on; paths and workers are not among it."""
-    settings = stage.model_dump(mode="json", by_alias=True, context={"content_hash": _content_hash(hashes)})
+    try:
+        settings = stage.model_dump(mode="json", by_alias=True, context={"content_hash": _content_hash(hashes)})
+    except PydanticSerializationError as error:
+        raise (error.__cause__ or error) from None  # a file that cannot be read is the user's mistake
     if files:
         for place in ("paths", "network", "cc_base", "max_damage"):
             settings["source"].pop(place)

@@ -160,6 +160,11 @@ def test_a_placeholder_that_is_itself_an_item_is_refused() -> None:
         Scrub(use="pii", placeholders={"email": "email@example.com"})
 
 
+def test_a_placeholder_that_reads_as_an_item_beside_a_word_is_written_and_counted_once() -> None:
+    step = Scrub(use="pii", placeholders={"phone": "754-0000"})
+    assert step.scrub("call 754-3010 today", "en") == ("call 754-0000 today", {kind: int(kind == "phone") for kind in step.types})
+
+
 def test_private_addresses_go_when_asked() -> None:
     step = Scrub(use="pii", private_ips=True)
     assert scrubbed("from 192.168.0.2 and fe80::1", step=step) == "from <IP> and <IP>"

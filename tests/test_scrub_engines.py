@@ -58,6 +58,25 @@ def test_names_are_scrubbed_by_a_pipeline_given_by_its_folder(tmp_path: Path) ->
     assert unit.pii == {"email": 3000, "person": 3000}
 
 
+def test_a_name_in_brackets_goes_and_one_that_reaches_into_an_item_leaves_it_whole(tmp_path: Path) -> None:
+    spacy = pytest.importorskip("spacy")
+    nlp = spacy.blank("pt")
+    patterns = ["Ana Souza", [{"LOWER": "ana"}, {"LOWER": "ana@example.com"}], "EMAIL", "<EMAIL"]
+    nlp.add_pipe("entity_ruler").add_patterns([{"label": "PER", "pattern": pattern} for pattern in patterns])
+    nlp.to_disk(tmp_path)
+    step = Scrub(use="pii", names=str(tmp_path))
+    once = step.scrub("[Ana Souza] e Ana ana@example.com", "pt")[0]
+    assert once == "[<PERSON>] e <PERSON> <EMAIL>"
+    assert not step.find(once, "pt")
+
+
+def test_a_pipeline_that_labels_no_people_is_the_users_mistake(tmp_path: Path) -> None:
+    spacy = pytest.importorskip("spacy")
+    spacy.blank("pt").to_disk(tmp_path)
+    with pytest.raises(UsageError, match="its labels are none"):
+        Scrub(use="pii", names=str(tmp_path)).scrub("Ana", "pt")
+
+
 def test_a_changed_model_of_names_is_another_identity(tmp_path: Path) -> None:
     (tmp_path / "config.cfg").write_text("one")
     step = Scrub(use="pii", names=str(tmp_path))
@@ -67,6 +86,6 @@ def test_a_changed_model_of_names_is_another_identity(tmp_path: Path) -> None:
     assert step.model_dump(context=context)["names"] != before
 
 
-def test_a_folder_without_a_pipeline_is_the_users_mistake(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no spaCy pipeline there"):
+def test_a_folder_without_a_model_is_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no model there"):
         Scrub(use="pii", names=str(tmp_path)).apply(Unit(text="Ana", id="a"))

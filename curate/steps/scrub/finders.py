@@ -9,7 +9,7 @@ from curate.steps.scrub.internet import find_emails, find_ips
 from curate.steps.scrub.money import find_cards, find_ibans
 from curate.steps.scrub.phone import find_phones
 from curate.steps.scrub.regions import regions_of
-from curate.steps.scrub.spans import Range, Span, plain
+from curate.steps.scrub.spans import Range, Span, covered, plain
 
 ItemType = Literal["email", "ip", "iban", "cnpj", "cpf", "credit_card", "us_ssn", "phone"]
 TYPES: tuple[str, ...] = get_args(ItemType)
@@ -17,7 +17,6 @@ TYPES: tuple[str, ...] = get_args(ItemType)
 
 _DIGITS = re.compile(r"[0-9](?:[^0-9\n]{0,3}[0-9]){6}")
 """Seven digits close together: fewer are no number of a person."""
-_HIDDEN = "\x00"
 
 
 class Options(NamedTuple):
@@ -37,7 +36,7 @@ def find(text: str, language: str | None = None, options: Options = Options()) -
     for kind in TYPES:
         if kind in options.types and (numbers or kind in ("email", "ip", "cnpj")):
             found = [Span(start, end, kind) for start, end in _found(kind, rest, language, options)]
-            rest = _hide(rest, found)
+            rest = covered(rest, found)
             spans.extend(found)
     return sorted(spans)
 
@@ -53,12 +52,3 @@ def _found(kind: str, text: str, language: str | None, options: Options) -> Iter
         "iban": find_ibans, "cnpj": find_cnpjs, "cpf": find_cpfs, "credit_card": find_cards, "us_ssn": find_ssns,
     }  # fmt: skip
     return plain_finders[kind](text)
-
-
-def _hide(text: str, spans: Sequence[Span]) -> str:
-    """The text with the items covered, so that later finders see an edge there."""
-    pieces, position = [], 0
-    for start, end, _ in sorted(spans):
-        pieces += [text[position:start], _HIDDEN * (end - max(start, position))]
-        position = max(position, end)
-    return "".join(pieces) + text[position:] if spans else text

@@ -1,6 +1,7 @@
 """What the finders share: a place in a text, plain characters, the nearest context word."""
 
 import re
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 
@@ -14,6 +15,8 @@ class Span(NamedTuple):
 
 Range = tuple[int, int]
 
+_COVER = "\x00"
+_OPEN = re.compile(rf"[^\s{_COVER}](?:[^{_COVER}]*[^\s{_COVER}])?")
 _SPACES = "\u00a0\u2002\u2003\u2007\u2008\u2009\u202f\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"
 _DASHES = "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"
 _DIGITS = ["\uff10", "\u0660", "\u06f0", "\u0966", "\u09e6"]
@@ -25,6 +28,23 @@ _ODD = re.compile("[" + "".join(map(re.escape, _PLAIN)) + "]")
 def plain(text: str) -> str:
     """The text with typographic spaces, dashes and digits made ASCII, one character for one, so that places hold."""
     return text if text.isascii() else _ODD.sub(lambda match: _PLAIN[match[0]], text)
+
+
+def covered(text: str, spans: Iterable[Span]) -> str:
+    """The text with the items covered by NULs, one for each character, so that a later look sees an edge there."""
+    pieces, position = [], 0
+    for start, end, _ in sorted(spans):
+        pieces += [text[position:start], _COVER * (end - max(start, position))]
+        position = max(position, end)
+    return "".join(pieces) + text[position:]
+
+
+def uncovered(text: str, ranges: Iterable[Range]) -> Iterator[Range]:
+    """What of the places in a covered text lies open: each part that has a letter or a digit, without the spaces around it."""
+    for start, end in ranges:
+        for part in _OPEN.finditer(text, start, end):
+            if any(character.isalnum() for character in part[0]):
+                yield part.span()
 
 
 def words(yes: str, no: str = "") -> re.Pattern[str]:

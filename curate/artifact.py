@@ -158,10 +158,11 @@ class Artifact:
         return list(found.values())
 
     def why(self, id_or_url: str) -> list[dict]:
-        """The ledger rows of a document, found by its id, an unambiguous start of it, or its URL."""
+        """The ledger rows of a document, found by its id, an unambiguous start of it, its URL, or the id of a row made of it."""
         import polars
 
-        wanted = polars.col("id").str.starts_with(id_or_url) | (polars.col("url") == id_or_url)
+        made_of = polars.lit(id_or_url).str.starts_with(polars.col("id") + "-")
+        wanted = polars.col("id").str.starts_with(id_or_url) | made_of | (polars.col("url") == id_or_url)
         return self.ledger().filter(wanted).collect().to_dicts()
 
 

@@ -204,7 +204,7 @@ def _what(item: dict, model: type[BaseModel]) -> str:
     message = item["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     given = item.get("input")
-    shown = f", not {given!r}" if isinstance(given, str | int | float | bool) and len(str(given)) < 60 else ""
+    shown = f", not {given!r}" if repr(given) not in message and isinstance(given, str | int | float | bool) and len(str(given)) < 60 else ""
     return f"'{key}': {message}{shown}"
 
 

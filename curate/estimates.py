@@ -116,10 +116,13 @@ def _sum(parts: list[Estimate]) -> Estimate:
 def _unpriced(stages: list[Planned]) -> Iterator[str]:
     """Models that are asked at a price nobody stated."""
     asked = dict.fromkeys((model.endpoint, model.model) for stage in stages for model in stage.stage.asked)
-    endpoints = stages[0].loaded.recipe.endpoints
+    recipe = stages[0].loaded.recipe
+    endpoints = recipe.endpoints
     missing = [f"{model} ({name})" for name, model in asked if model not in endpoints.get(name, Endpoint()).prices]
     if missing:
-        yield f"no price is stated of {', '.join(missing)}: no cost of theirs is counted; give `prices:` under `endpoints:`"
+        limited = recipe.budget is not None and recipe.budget.max_cost is not None
+        so = "under budget.max_cost the run is refused" if limited else "no cost of theirs is counted"
+        yield f"no price is stated of {', '.join(missing)}: {so}; give `prices:` under `endpoints:`"
 
 
 def _over(stages: list[Planned], total: Estimate) -> Iterator[str]:

@@ -157,7 +157,7 @@ def identity(stage: Stage, kind: str, files: list[InputFile], needs: list[Need],
     try:
         settings = stage.model_dump(mode="json", by_alias=True, context={"content_hash": _content_hash(hashes)})
     except PydanticSerializationError as error:
-        raise (error.__cause__ or error) from None  # a file that cannot be read is the user's mistake
+        raise (error.__cause__ if isinstance(error.__cause__, UsageError) else error) from None
     if files:
         for place in ("paths", "network", "cc_base", "max_damage"):
             settings["source"].pop(place)

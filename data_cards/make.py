@@ -11,7 +11,7 @@ import curate
 from curate.card.render import card
 
 HERE = Path(__file__).resolve().parent
-RECIPES = ("fineweb_like", "fineweb_like_pt", "instructgpt_like", "kto", "preference_mix", "pretrain_mix", "sharegpt_mix")
+RECIPES = ("common_corpus_like", "fineweb_like", "fineweb_like_pt", "instructgpt_like", "kto", "preference_mix", "pretrain_mix", "sharegpt_mix")
 
 
 def text(recipe: str, root: Path) -> str:

@@ -71,8 +71,9 @@ class Truth:
             return Said(self.rank(items, judge, request), None)
         if "Rating:" in asked or '"rating"' in asked:
             return Said(self.rate(next(reversed(items.values())), asked, judge, request), None)
-        if "Verdict:" in asked:
-            return Said(f"Verdict: {'correct' if self.utility(items['reply']) > 0 else 'incorrect'}", None)
+        if "declined" in asked:
+            word = "correct" if self.utility(items["reply"]) > 0 else "incorrect"
+            return Said(json.dumps({"verdict": word}) if request.get("response_format") else f"Verdict: {word}", None)
         return Said(self.write(prompt, request), None)
 
     def logit(self, first: str, second: str, judge: dict, request: dict, served: int) -> float:

@@ -99,8 +99,9 @@ def test_relative_links_lead_to_files() -> None:
         for target, anchor in re.findall(r"\]\(((?!https?:)[^)#]*)#?([^)]*)\)", text_of(page)):
             path = (ROOT / page).parent / target if target else ROOT / page
             assert path.is_file(), f"{page}: {target}"
-            headings = re.findall(r"^### (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-            assert not anchor or anchor in [heading.lower() for heading in headings], f"{page}: {target}#{anchor}"
+            headings = re.findall(r"^##+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+            assert not anchor or anchor in anchors, f"{page}: {target}#{anchor}"
 
 
 def test_the_generated_pages_are_current() -> None:

@@ -123,6 +123,8 @@ def test_what_passes_the_budget_is_said_and_what_has_no_price(tmp_path: Path) ->
     path.write_text(path.read_text().replace("143", "144").replace("w: {input: 1, output: 2}, ", ""), encoding="utf-8")
     fits = estimated(path, tmp_path / "runs")[1]
     assert not [line for line in fits if "over budget" in line] and "w (e)" in fits[1] and "judge-a" not in fits[1]
+    path.write_text(path.read_text().replace("max_calls: 144", "max_cost: 100"), encoding="utf-8")
+    assert "the run is refused" in estimated(path, tmp_path / "runs")[1][1]
 
 
 def test_an_unfinished_run_counts_what_it_has_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

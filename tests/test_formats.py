@@ -226,6 +226,32 @@ def test_a_pair_that_parts_before_its_last_turn_is_refused() -> None:
     assert reason("chosen_rejected", {**row, "rejected": row["chosen"], "prompt": "Ho"}) == "no_common_prompt"
 
 
+@pytest.mark.parametrize(
+    ("use", "rest"),
+    [
+        ("rankings", {"answers": [{"answer": "Bye", "rank": 1.0}]}),
+        ("prompt_completion", {"completion": "Hello"}),
+        ("kto", {"completion": "Hello", "label": True}),
+    ],
+)
+def test_a_prompt_that_is_a_transcript_becomes_its_turns(use: str, rest: Row) -> None:
+    spoken = "\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: Who are you?\n\nAssistant: "
+    found = one(use, {"prompt": spoken, **rest})
+    turns = found["messages"][:-1] if use == "prompt_completion" else found["prompt"]
+    assert said(turns) == [("user", "Hi"), ("assistant", "Hello"), ("user", "Who are you?")]
+    quoted = one(use, {"prompt": "Human: what does a transcript end with? Assistant:", **rest})
+    assert said(quoted["messages"][:-1] if use == "prompt_completion" else quoted["prompt"])[0][1].startswith("Human: what")
+
+
+@pytest.mark.parametrize("mark", [{"weight": 0}, {"weight": 0.0}, {"train": False}])
+def test_a_conversation_with_an_answer_not_to_be_learnt_is_refused(mark: Row) -> None:
+    asked, replied = {"role": "user", "content": "Hi", **mark}, {"role": "assistant", "content": "Hello"}
+    assert len(one("messages", {"messages": [asked, {**replied, "weight": 1, "train": True}]})["messages"]) == 2
+    assert reason("messages", {"messages": [asked, {**replied, **mark}]}) == "masked_turn"
+    assert reason("sharegpt", {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello", **mark}]}) == "masked_turn"
+    assert one("kto", {"messages": [asked, {**replied, **mark}], "label": False})["label"] is False
+
+
 def test_scores_of_both_answers_become_the_margin() -> None:
     assert one("chosen_rejected", {**GOOD["chosen_rejected"], "chosen_score": 8.5, "rejected_score": 6.0})["margin"] == 2.5
     assert one("chosen_rejected", {**GOOD["chosen_rejected"], "chosen_score": 8.5})["margin"] is None

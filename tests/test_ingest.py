@@ -189,3 +189,18 @@ def test_a_row_that_killed_its_worker_is_dropped_by_name_and_the_rest_is_kept(tm
     run_one(tmp_path, stage, skip={"1": [0, "crashed_worker"]})
     account = json.loads((rank_directory(tmp_path, 0) / "rank.json").read_text(encoding="utf-8"))
     assert (account["read"], account["kept"], account["dropped"]) == (3, 2, {"read.crashed_worker": 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("wide.jsonl", lines({"messages": TURNS}).encode("utf-16"), "not JSON: .* at 1 of wide.jsonl; .*UTF-8"),
+        ("none.jsonl", b"", "empty file"),
+        ("blank.jsonl", b"\n\n", "there is none"),
+        ("half.parquet", b"PAR1 and nothing more", "not a readable Parquet file.* at 0 of half.parquet"),
+    ],
+)
+def test_a_guess_from_no_row_says_why_there_is_none(tmp_path: Path, name: str, content: bytes, told: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=f"no row can be read, so no dialect can be guessed: {told}"):
+        ingest(tmp_path, str(tmp_path / name))

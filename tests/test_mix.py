@@ -14,10 +14,12 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
+from curate.artifact import Counts
 from curate.config import UsageError
 from curate.rows import content_id
 from curate.stages.given import Given
 from curate.stages.mix import Mix
+from curate.stages.mix_report import steps
 
 RANKED = [{"text": f"answer {place}", "rank": place} for place in (1, 2, 3)]
 
@@ -248,6 +250,12 @@ def test_rows_that_a_format_cannot_say_are_dropped_by_law(tmp_path: Path) -> Non
     source = given(tmp_path, "a", [conversation("a", 1), called], "conversation")
     made = mixed(tmp_path / "mix", {"as": "messages"}, [source])
     assert report(made)["counts"]["dropped"] == {"laws.not_in_dialect": 1}
+
+
+def test_the_funnel_of_a_mix_names_broken_laws_as_a_step_of_their_own() -> None:
+    total = Counts(read=4, kept=1, dropped={"laws.not_in_dialect": 1, "mix.tie": 2}, ignored={}, expanded={}, written=1)
+    assert [(step.name, step.into, step.out) for step in steps(total, 0.5)] == [("laws", 4, 3), ("mix", 3, 1)]
+    assert [(step.name, step.into, step.out) for step in steps(total.model_copy(update={"dropped": {"mix.tie": 3}}), 0.5)] == [("mix", 4, 1)]
 
 
 def test_replay_is_a_share_of_documents_in_a_split_of_its_own(tmp_path: Path) -> None:

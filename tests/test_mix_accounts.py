@@ -13,7 +13,7 @@ from curate.artifact import Artifact, Counts
 from curate.config import UsageError
 from curate.stages.given import Given
 
-pytestmark = pytest.mark.skipif(not SHARED.exists(), reason=f"no {SHARED}: real data are not there")
+real = pytest.mark.skipif(not SHARED.exists(), reason=f"no {SHARED}: real data are not there")
 
 FILES = sorted(path for folder in ("instruct", "pref") for path in (SHARED / folder).glob("*"))
 OUTPUTS = {
@@ -49,6 +49,7 @@ def summed(artifact: Artifact, read: int) -> Counts:
     return counts
 
 
+@real
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_rows_read_are_rows_used_plus_rows_dropped_up_to_every_output(path: Path, tmp_path: Path) -> None:
     ingested = made(tmp_path, {"ingest": {"source": str(path)}})
@@ -67,3 +68,16 @@ def test_rows_read_are_rows_used_plus_rows_dropped_up_to_every_output(path: Path
         each = 2 if output == "kto" and shape == "preference" else 1
         assert counts.written == each * counts.kept > 0
         assert set(counts.dropped) <= {"laws.not_in_dialect"}
+
+
+def test_the_id_of_a_row_leads_to_what_it_was_made_of(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "Onde fica o rio?", "chosen": "No norte.", "rejected": "Não sei."}) + "\n", encoding="utf-8")
+    stages = [{"ingest": {"source": str(tmp_path / "rows.jsonl")}}, {"mix": {"sources": ["ingest"], "splits": {"train": "rest as kto"}}}]
+    (tmp_path / "recipe.yaml").write_text(json.dumps({"stages": stages}), encoding="utf-8")
+    labelled = package.run(tmp_path / "recipe.yaml", root=tmp_path / "runs", workers=1)
+    rows = labelled.data().collect().to_dicts()
+    assert len(rows) == 2
+    for row in rows:
+        [story] = labelled.why(row["id"])
+        assert row["id"] != story["id"] and story["outcome"] == "kept"
+    assert labelled.why("x" + rows[0]["id"]) == []

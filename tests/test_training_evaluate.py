@@ -1,15 +1,22 @@
 """Measurements of a model: perplexity and bits a byte by hand, accuracy of pairs with an interval, IFEval by a model's own answers."""
 
+import errno
 import json
 import math
+import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from training_models import artifact, config_file, conversations, model_folder, pairs
+from training_models import artifact, config_file, conversations, model_folder, pairs, user
 
 pytest.importorskip("trl", reason="TRL is an extra")
 
+from curate.config import UsageError
 from training import dpo, evaluate
+from training.checkpoints import mark
+from training.command import finished
 from training.config import Dpo, Run
 from training.run import main
 
@@ -87,6 +94,84 @@ def test_a_model_answers_instructions_and_is_scored_once(tmp_path: Path, base: P
 def test_a_limit_is_a_number_of_prompts(more: list[str]) -> None:
     with pytest.raises(SystemExit):
         evaluate.main(["ifeval", "model", "prompts.jsonl", *more])
+
+
+def spoilt(folder: Path, rows: list[dict]) -> Path:
+    """A Parquet file whose end is whole and whose rows are not."""
+    folder.mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), folder / "test-00000.parquet")
+    content = bytearray((folder / "test-00000.parquet").read_bytes())
+    content[40:400] = bytes(360)
+    (folder / "test-00000.parquet").write_bytes(content)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["perplexity", "reward", "chats"], "reward model"),
+        (["pairs", "base", "pairs", "--reference", "reward"], "reward model"),
+        (["pairs", "reward", "pairs", "--reference", "base"], "reward model"),
+        (["pairs", "base", "pairs", "--reference", "nowhere"], "nowhere"),
+        (["perplexity", "base", "pairs"], "wrong_columns 32"),
+        (["pairs", "base", "chats"], "wrong_columns 32"),
+        (["perplexity", "base", "spoilt"], "test-00000.parquet"),
+        (["checkpoints", "run", "spoilt", "--reward", "reward"], "test-00000.parquet"),
+        (["perplexity", "base", "chats", "--max-length", "3"], "--max-length"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(tmp_path: Path, base: Path, capfd: pytest.CaptureFixture[str], words: list[str], told: str) -> None:
+    made = {"base": base, "reward": model_folder(tmp_path / "reward", scores=True), "spoilt": spoilt(tmp_path / "spoilt", pairs(HELD_OUT))}
+    made |= {"chats": artifact(tmp_path / "chats", {"test": conversations(HELD_OUT)}), "pairs": artifact(tmp_path / "pairs", {"test": pairs(HELD_OUT)})}
+    whole = tmp_path / "run" / "checkpoints" / "checkpoint-1"
+    shutil.copytree(base, whole)
+    mark(whole)
+    made["run"] = tmp_path / "run"
+    assert evaluate.main([words[0], *(str(made.get(word, word)) for word in words[1:])]) == 2
+    said = capfd.readouterr().err.strip()
+    assert told in said.splitlines()[-1] and "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (UsageError("where: what; what instead"), 2, "where: what; what instead"),
+        (MemoryError(), 1, "out of memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 20 GiB"), 1, "out of memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "disk is full"),
+        (KeyboardInterrupt(), 1, "the same command"),
+    ],
+    ids=["mistake", "cpu", "gpu", "disk", "interrupted"],
+)
+def test_what_stops_a_measurement_is_one_line(capsys: pytest.CaptureFixture[str], error: BaseException, code: int, told: str) -> None:
+    def work() -> list[str]:
+        raise error
+
+    assert finished(work) == code
+    said = capsys.readouterr().err
+    assert told in said and said.count("\n") == 1
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    def work() -> list[str]:
+        raise RuntimeError("the size of tensor a must match")
+
+    with pytest.raises(RuntimeError, match="must match"):
+        finished(work)
+
+
+def test_rows_that_no_trainer_would_take_are_counted_by_their_reason(tmp_path: Path, base: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = artifact(tmp_path / "mix", {"test": [*conversations(HELD_OUT), {"id": "odd", "messages": [user("a"), {"role": "bot", "content": "b"}]}]})
+    found = evaluate.evaluate("perplexity", Run(model=str(base), data=str(data), split="test", output="none"))
+    assert found["perplexity"].rows == 32
+    assert "1 of 33 rows are left out" in caplog.text
+
+
+def test_verdicts_of_a_simulated_judge_are_measured_only_when_asked_for(tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = artifact(tmp_path / "mix", {"test": pairs(HELD_OUT)}, report={"judge": {"simulated": True}})
+    words = ["pairs", str(base), str(data)]
+    assert evaluate.main(words) == 2 and "--simulated" in capsys.readouterr().err
+    assert evaluate.main([*words, "--simulated"]) == 0
 
 
 def test_a_split_without_rows_is_refused_in_one_line(tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -170,6 +170,28 @@ def test_mistakes_in_a_config_are_named_with_their_lines(tmp_path: Path, capsys:
     assert len(told) == 2 and ":4:" in told[0] and "beta" in told[0] and ":5:" in told[1]
 
 
+def test_a_reward_model_is_not_trained_to_talk(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scorer = model_folder(tmp_path / "scorer", scores=True)
+    assert "reward model" in refused(tmp_path, capsys, model=str(scorer), data=str(data))
+
+
+def test_a_model_that_lacks_a_weight_is_refused(tmp_path: Path, data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from safetensors.torch import load_file, save_file
+
+    file = model_folder(tmp_path / "part") / "model.safetensors"
+    weights = load_file(file)
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, file, metadata={"format": "pt"})
+    words = [config_file(tmp_path, model=str(file.parent), data=str(data), output=str(tmp_path / "out"))]
+    assert main("sft", Sft, sft.build, words) == 2
+    assert "has no model.layers.1.mlp.up_proj.weight" in capfd.readouterr().err
+
+
+def test_a_loss_that_trl_does_not_know_is_refused_before_the_rows_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("dpo", Dpo, dpo.build, [config_file(tmp_path, model="m", data="d", output="o", loss=["sigmoyd"])]) == 2
+    assert "sigmoyd" in capsys.readouterr().err
+
+
 def test_a_word_that_trl_does_not_know_is_refused(tmp_path: Path, base: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = refused(tmp_path, capsys, model=str(base), data=str(data), trl={"max_lenght": 3})
     assert "max_length" in told

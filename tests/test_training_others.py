@@ -1,9 +1,10 @@
 """KTO, reward models, ORPO, SimPO, GRPO and pretraining: each learns 32 separable rows, and refuses what it must."""
 
+import json
 from pathlib import Path
 
 import pytest
-from training_models import artifact, config_file, labelled, model_folder, pairs
+from training_models import artifact, assistant, config_file, labelled, model_folder, pairs
 
 pytest.importorskip("trl", reason="TRL is an extra")
 
@@ -101,12 +102,26 @@ def test_grpo_takes_a_reward_model(tmp_path: Path, base: Path) -> None:
 
 @pytest.mark.parametrize(
     ("more", "told"),
-    [({"beta": 0.0}, "kl_off"), ({"trust_code": False}, "trust_code"), ({"generations": 3}, "generations")],
-    ids=["no_kl", "code", "generations"],
+    [
+        ({"beta": 0.0}, "kl_off"), ({"trust_code": False}, "trust_code"), ({"generations": 3}, "generations"),
+        ({"reward": "nowhere"}, "nowhere"), ({"reward": "POLICY"}, "no reward model"),
+    ],
+    ids=["no_kl", "code", "generations", "reward", "policy"],
 )
 def test_grpo_refuses(tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str], more: dict, told: str) -> None:
-    assert run(tmp_path, grpo, Grpo, base, pairs(TRAIN), grpo.look, **{**SAMPLED, **more}) == 2
+    named = {name: str(base) if value == "POLICY" else value for name, value in more.items()}
+    assert run(tmp_path, grpo, Grpo, base, pairs(TRAIN), grpo.look, **{**SAMPLED, **named}) == 2
     assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("prompt", [None, [], [{"content": "a"}], [assistant("a")]], ids=["none", "empty", "no_role", "answered"])
+def test_grpo_refuses_a_prompt_that_waits_for_no_answer(tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str], prompt: list | None) -> None:
+    data = tmp_path / "train-00000.jsonl"
+    data.write_text(json.dumps({"id": "odd", "prompt": prompt}), encoding="utf-8")
+    words = [config_file(tmp_path, model=str(base), data=str(data), output=str(tmp_path / "out"), **SAMPLED), "--show", "1"]
+    assert main("grpo", Grpo, grpo.build, words, grpo.look) == 2
+    assert "odd" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("template", [None, "{% for m in messages %}{{ m.content }}{% endfor %}"], ids=["none", "unmarked"])

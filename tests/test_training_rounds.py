@@ -266,6 +266,14 @@ def test_a_program_that_is_not_here_is_named_before_anything_is_asked(plain: Pat
     assert "no-such-server" in capsys.readouterr().err and not (tmp_path / "rounds").exists()
 
 
+def test_a_start_that_cannot_answer_is_refused_before_it_is_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    starts = {"reward model": model_folder(tmp_path / "reward", scores=True), "chat template": model_folder(tmp_path / "bare", None)}
+    for told, start in starts.items():
+        assert main([str(config_file(tmp_path, model=str(start), serve=python("")))]) == 2
+        assert told in capsys.readouterr().err
+    assert not (tmp_path / "rounds").exists()
+
+
 def test_a_warden_takes_the_childrens_children_along(tmp_path: Path) -> None:
     grandchild = "import subprocess, sys; print(subprocess.Popen(['sleep', '600']).pid, flush=True); import time; time.sleep(600)"
     with guarded([sys.executable, "-c", grandchild], stdout=subprocess.PIPE, text=True) as process:

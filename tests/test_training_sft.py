@@ -68,6 +68,19 @@ def test_a_killed_run_goes_on_with_the_same_loss_curve(tmp_path: Path, base: Pat
     assert len(curves[0]) == 24 and curves[0] == curves[1]
 
 
+def test_as_many_checkpoints_are_kept_as_are_asked_for_and_their_number_is_no_other_run(tmp_path: Path, base: Path, data: Path) -> None:
+    often = {"epochs": 1, "save_steps": 1}
+    made = trained(tmp_path, base, data, **often, keep_checkpoints=3)
+    assert sorted(path.name for path in (made / "checkpoints").glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-3", "checkpoint-4"]
+    before = (made / "receipt.json").stat().st_mtime_ns
+    assert trained(tmp_path, base, data, **often) == made and (made / "receipt.json").stat().st_mtime_ns == before
+
+
+def test_whoever_may_read_a_models_config_may_read_its_weights(tmp_path: Path, base: Path, data: Path) -> None:
+    made = trained(tmp_path, base, data, max_steps=1)
+    assert {path.stat().st_mode for path in made.glob("model*")} == {(made / "config.json").stat().st_mode}
+
+
 def test_a_checkpoint_that_was_cut_off_is_not_gone_on_with(tmp_path: Path) -> None:
     from training import checkpoints
 
@@ -105,6 +118,21 @@ def test_packing_splits_long_rows_and_loses_no_token(tmp_path: Path, base: Path)
     report = report_of("sft", config, source_of(config))
     trainer = sft.build(material_of("sft", config, source_of(config)))
     assert sum(len(row["input_ids"]) for row in trainer.train_dataset) == report.tokens
+
+
+def test_rows_of_one_packed_sequence_do_not_see_each_other(tmp_path: Path, base: Path, data: Path) -> None:
+    import torch
+
+    values = {"model": str(base), "data": str(data), "output": str(tmp_path / "out"), "packing": "bfd_split"}
+    config = load(config_file(tmp_path, **values), Sft)
+    trainer = sft.build(material_of("sft", config, source_of(config)))
+    batch = trainer.data_collator([trainer.train_dataset[0]])
+    starts = [place for place, position in enumerate(batch["position_ids"][0].tolist()) if position == 0]
+    assert len(starts) > 1
+    with torch.no_grad():
+        packed = trainer.model(input_ids=batch["input_ids"], position_ids=batch["position_ids"]).logits[0]
+        for start, end in zip(starts, [*starts[1:], len(packed)], strict=True):
+            torch.testing.assert_close(trainer.model(batch["input_ids"][:, start:end]).logits[0], packed[start:end])
 
 
 def test_adapters_are_merged_into_a_model_that_answers_alike(tmp_path: Path, base: Path, data: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_search_in_a_browser_leads_to_a_story_and_text_stays_text(browser, url
     page.goto(url)
     page.get_by_label("Search").fill("onerror")
     page.get_by_role("button", name="Show").click()
-    page.get_by_text("1 rows", exact=True).wait_for()
+    page.get_by_text("1 row", exact=True).wait_for()
     assert page.locator(".rows > li").count() == 1 and "<script>" in page.locator(".rows .text").inner_text()
     page.locator(".rows a.head").click()
     page.locator(".story").wait_for()

@@ -10,8 +10,6 @@ from training.config import Run
 from training.models import on_gpu, precision_of
 
 CHECKPOINTS = "checkpoints"
-_KEPT = 2
-"""Checkpoints on disk: the last one may be half written when a run is killed, the one before it is whole."""
 
 
 def arguments(config: Run, kind: type, **given: object) -> object:
@@ -53,7 +51,7 @@ def common(config: Run) -> dict[str, object]:
         "logging_steps": config.log_steps,
         "logging_first_step": True,
         "save_steps": config.save_steps,
-        "save_total_limit": _KEPT,
+        "save_total_limit": config.keep_checkpoints,  # two or more: the last may be half written when a run is killed
         "eval_strategy": evaluated,
         "eval_steps": config.eval_steps,
         "report_to": config.report_to,

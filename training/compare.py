@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from curate.artifact import write_json
-from curate.config import StoppedError, UsageError
+from curate.config import UsageError
 from training import dpo, grpo, sft
+from training.command import finished
 from training.config import Dpo, Grpo, Run, Sft, load
 from training.data import source_of
 from training.evaluation.answers import prompts_of
 from training.evaluation.arms import Sheet, sheet, summary, table
-from training.evaluation.checkpoint import scorer_folder
 from training.evaluation.comparison import Compare, Stage
 from training.evaluation.measures import Measure
-from training.models import folder_of
+from training.models import policy_folder, scorer_folder
 from training.run import Build, Look, report_of, train
 
 RESULT = "comparison.json"
@@ -58,7 +58,7 @@ def look(compare: Compare) -> None:
     """Raises UsageError for any mistake that can be seen before a model is loaded, in any of the arms."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("training.compare is one process; start it by `python -m training.compare`")
-    folder_of(compare.base)
+    policy_folder(compare.base)
     scorer_folder(compare.reward)
     if compare.judge:
         compare.judge.refuse_mistakes()
@@ -94,24 +94,23 @@ def compare_arms(compare: Compare) -> tuple[dict[str, dict[str, Measure]], bool]
     return {name: summary(found) for name, found in sheets.items()}, simulated
 
 
+def told(config: Compare) -> list[str]:
+    """The table of a comparison, and the file in which its numbers stand."""
+    arms, simulated = compare_arms(config)
+    measured = {arm: {name: one._asdict() for name, one in found.items()} for arm, found in arms.items()}
+    file = Path(config.output) / RESULT
+    write_json(file, {"arms": measured, "seeds": config.seeds, "simulated": simulated})
+    warning = ["SIMULATED: wins are counted by a simulated judge, and say nothing of these models"] if simulated else []
+    return [*warning, *table(arms, len(config.seeds)), str(file)]
+
+
 def main(words: list[str] | None = None) -> int:
     """The command; its exit code: 0 done, 1 stopped and to be run again, 2 the user's mistake."""
     parser = argparse.ArgumentParser(prog="python -m training.compare", description="Compare ways of training from one file.")
     parser.add_argument("config", help="a YAML file, such as training/configs/compare.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="lay a value over the file's")
     given = parser.parse_args(words)
-    try:
-        config = load(given.config, Compare, given.set)
-        arms, simulated = compare_arms(config)
-    except (UsageError, StoppedError) as error:
-        print(error, file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
-    measured = {arm: {name: one._asdict() for name, one in found.items()} for arm, found in arms.items()}
-    file = Path(config.output) / RESULT
-    write_json(file, {"arms": measured, "seeds": config.seeds, "simulated": simulated})
-    warning = ["SIMULATED: wins are counted by a simulated judge, and say nothing of these models"] if simulated else []
-    print("\n".join([*warning, *table(arms, len(config.seeds)), str(file)]))
-    return 0
+    return finished(lambda: told(load(given.config, Compare, given.set)))
 
 
 if __name__ == "__main__":

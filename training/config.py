@@ -11,6 +11,12 @@ from pydantic import Field, ValidationError, field_validator
 
 from curate.config import Located, Model, UsageError, explain, read_yaml
 
+Loss = Literal[
+    "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired", "apo_zero", "apo_down",
+    "discopop", "sft", "sigmoid_norm",
+]  # fmt: skip
+"""TRL 1.16's loss types of DPO."""
+
 
 class Adapter(Model):
     """Low-rank adapters (Hu et al. 2021) instead of full fine-tuning."""
@@ -57,6 +63,7 @@ class Run(Model):
 
     save_steps: int = Field(500, ge=1, description="Steps between checkpoints; a killed run goes on from the last whole one.")
     log_steps: int = Field(10, ge=1, description="Steps between two logged losses.")
+    keep_checkpoints: int = Field(2, ge=2, le=1000, description="Newest checkpoints kept on disk; more to choose the best of them.")
     eval_steps: int | None = Field(None, ge=1, description="Steps between two measurements of `held_out`; null: at the end.")
     report_to: list[Literal["trackio", "tensorboard", "wandb"]] = Field([], description="Where the curves go beside the receipt.")
     trl: dict[str, object] = Field({}, description="Further arguments of TRL's own config, by its names.")
@@ -74,7 +81,7 @@ class Dpo(Run):
 
     learning_rate: float = Field(1e-6, gt=0, le=1, description="Rafailov et al. 2023, B: 1e-6.")
     beta: float = Field(0.1, gt=0, description="Strength of the pull towards the reference.")
-    loss: list[str] = Field(["sigmoid"], min_length=1, description="TRL's loss types; soft labels and weights need `sigmoid` alone.")
+    loss: list[Loss] = Field(["sigmoid"], min_length=1, description="TRL's loss types; soft labels and weights need `sigmoid` alone.")
     soft_labels: bool = Field(True, description="Use the columns probability and weight where the loss is sigmoid.")
     reference: str | None = Field(None, description="Reference model; null: the model as it stands. Another one's weights are refused.")
     precompute: bool = Field(True, description="Reckon the reference's log-probabilities once and keep them.")

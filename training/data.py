@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from curate.artifact import RECEIPT, Artifact, sha256_of
 from curate.config import UsageError
 from curate.contract import Prediction, Report, Settings, Tokenizer, check, load_tokenizer, predict
-from curate.contract.files import columns_of, data_files, rows_of
+from curate.contract.files import Row, columns_of, data_files, rows_of
 from training.config import Dpo, Pretrain, Run, Sft
 
 if TYPE_CHECKING:
@@ -53,6 +53,11 @@ class Source(NamedTuple):
             return data_files(self.place)
         named = [path for kind in ("parquet", "jsonl") for path in self.place.rglob(f"{split}-*.{kind}")]
         return data_files(self.place, split if named or split != "train" else None)
+
+    def rows(self, split: str) -> Iterator[Row]:
+        """The rows of a split. Raises UsageError at a file that is damaged inside."""
+        for file in self.files(split):
+            yield from rows_of(file)
 
 
 def source_of(config: Run) -> Source:
@@ -104,6 +109,12 @@ def _whole(artifact: Artifact) -> None:
             raise UsageError(f"{file}: missing or not the file that its receipt describes; make the artifact again by `curate run`")
 
 
+def turns_of(cell: object) -> list[dict] | None:
+    """The turns of a cell, each with its role; None where it holds none, or something else."""
+    turns = cell if isinstance(cell, list) and all(isinstance(turn, dict) and isinstance(turn.get("role"), str) for turn in cell) else None
+    return turns or None
+
+
 def settings_of(config: Run) -> Settings:
     """What of a config decides ids and masks."""
     if isinstance(config, Pretrain):
@@ -125,10 +136,7 @@ def tokenizer_of(config: Run) -> Tokenizer:
 def contract(kind: Trainer, config: Run, source: Source, tokenizer: Tokenizer, show: int = 0) -> Report:
     """The contract's report over the trained split. Raises UsageError for rows that walk into a trap."""
     files = source.files(config.split)
-    try:
-        report = check(_folder_or_file(source, files), _CONTRACT[kind], tokenizer, settings_of(config), show, _split(source, config.split))
-    except (OSError, pa.ArrowException) as error:
-        raise UsageError(f"{_broken(files)}: cannot be read to its end: {error}; make or fetch it again") from None
+    report = check(_folder_or_file(source, files), _CONTRACT[kind], tokenizer, settings_of(config), show, _split(source, config.split))
     read = isinstance(config, Dpo) and config.is_soft
     meant = {"unread_columns"} if read else {"texts_without_template"} if kind == "pretrain" else set()
     report = report._replace(findings=tuple(found for found in report.findings if found.trap not in meant))
@@ -136,17 +144,6 @@ def contract(kind: Trainer, config: Run, source: Source, tokenizer: Tokenizer, s
         refused = [found.sentence(report.read) for found in report.findings if found.refused]
         raise UsageError("\n".join(f"{source.name}: {sentence}" for sentence in refused))
     return report
-
-
-def _broken(files: list[Path]) -> Path:
-    """The first of the files that cannot be read to its end."""
-    for file in files:
-        try:
-            for _ in rows_of(file):
-                pass
-        except (OSError, pa.ArrowException):
-            return file
-    return files[0].parent
 
 
 def _split(source: Source, split: str) -> str | None:

@@ -10,8 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from curate.config import StoppedError, UsageError
+from curate.config import StoppedError
 from training import dpo, pretrain, receipt, sft
+from training.command import finished
 from training.config import Dpo, Pretrain, Sft
 from training.models import on_gpu
 from training.run import Build, train
@@ -69,13 +70,12 @@ def stage(kind: str, config: Pretrain | Sft | Dpo, build: Build) -> Path:
 
 def main(words: list[str]) -> int:
     """The command; its exit code."""
-    try:
+
+    def work() -> list[str]:
         model = chain(Path(words[0] if words else "demo"))
-    except (UsageError, StoppedError) as error:
-        print(error, file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
-    print("\n".join([*receipt.lines(model), str(model)]))
-    return 0
+        return [*receipt.lines(model), str(model)]
+
+    return finished(work)
 
 
 if __name__ == "__main__":

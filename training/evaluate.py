@@ -12,13 +12,13 @@ What each measures stands in `training/evaluation/`; `training.compare` compares
 
 import argparse
 import sys
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import ValidationError
 
-from curate.config import StoppedError, UsageError
+from curate.config import Model, UsageError
 from curate.contract import Settings
-from curate.contract.files import rows_of
+from training.command import finished
 from training.config import Run, load
 from training.data import source_of
 from training.evaluation import best_checkpoint, harness, ifeval
@@ -27,23 +27,28 @@ from training.evaluation.checkpoint import opened
 from training.evaluation.likelihood import pairs, perplexity
 from training.evaluation.measures import Measure, interval, mean
 from training.evaluation.win_rate import WinRate, win_rate
+from training.models import policy_folder
 
 __all__ = ["Measure", "evaluate", "interval", "main", "mean"]
 
 
+Shape = TypeVar("Shape", bound=Model)
+
+
 def evaluate(what: Literal["perplexity", "pairs"], config: Run, reference: str | None = None) -> dict[str, Measure]:
-    """Measure a model on a split of an artifact or of files."""
-    files = source_of(config).files(config.split)
-    of = opened(config.model, config)
-    rows = (row.columns for file in files for row in rows_of(file))
-    if what == "perplexity":
-        return perplexity(of, rows, Settings(max_length=config.max_length))
-    return pairs(of, opened(reference) if reference else None, rows, Settings(max_length=config.max_length))
+    """Measure a model on a split of an artifact or of files. Raises UsageError for a reward model where words are measured."""
+    source = source_of(config)
+    source.files(config.split)
+    for name in [config.model, reference] if reference else [config.model] if what == "perplexity" else []:
+        policy_folder(name)
+    of, settings = opened(config.model, config), Settings(max_length=config.max_length)
+    rows = (row.columns for row in source.rows(config.split))
+    return perplexity(of, rows, settings) if what == "perplexity" else pairs(of, opened(reference) if reference else None, rows, settings)
 
 
 def _likelihood(given: argparse.Namespace) -> list[str]:
-    config = Run(model=given.model, data=given.data, split=given.split, output="none", max_length=given.max_length)
-    measured = evaluate(given.what, config, getattr(given, "reference", None))
+    named = {name: getattr(given, name) for name in ("model", "data", "split", "max_length", "simulated")}
+    measured = evaluate(given.what, _valid(Run, {**named, "output": "none"}), getattr(given, "reference", None))
     return [f"{name}: {one}" for name, one in measured.items()]
 
 
@@ -69,9 +74,13 @@ def _harness(given: argparse.Namespace) -> list[str]:
 
 
 def _sampling(given: argparse.Namespace) -> Sampling:
-    named = {name: getattr(given, name) for name in Sampling.model_fields}
+    return _valid(Sampling, {name: getattr(given, name) for name in Sampling.model_fields})
+
+
+def _valid(shape: type[Shape], named: dict[str, object]) -> Shape:
+    """A config of the words of the command line. Raises UsageError for the first that does not fit."""
     try:
-        return Sampling(**named)
+        return shape(**named)
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg'].lower()}, not {first['input']}") from None
@@ -87,12 +96,7 @@ def main(words: list[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     end = words.index("--") if "--" in words else len(words)
     given = _parser().parse_args(words[:end], argparse.Namespace(more=words[end + 1 :]))
-    try:
-        print("\n".join(_WORK[given.what](given)))
-    except (UsageError, StoppedError) as error:
-        print(error, file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
-    return 0
+    return finished(lambda: _WORK[given.what](given))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -101,7 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, about in (("perplexity", "of texts or conversations"), ("pairs", "accuracy and margin of pairs")):
         one = kinds.add_parser(name, help=about)
         _held_out(one, "model")
-        one.add_argument("--max-length", type=int, default=1024)
+        one.add_argument("--max-length", type=int, default=1024, help="longest sequence in tokens")
+        one.add_argument("--simulated", action="store_true", help="measure on rows that were judged by a simulated judge")
     one.add_argument("--reference", help="the SFT model, for DPO's implicit reward")
     one = kinds.add_parser("win-rate", help="of one checkpoint against another, by a judge")
     one.add_argument("config", help="a YAML file, such as training/configs/win_rate.yaml")

@@ -2,6 +2,7 @@
 
 import errno
 from pathlib import Path
+from typing import Literal
 
 from curate.config import StoppedError
 from training import checkpoints
@@ -13,6 +14,8 @@ _NO_SPACE_WORDS = ("no space left", "quota exceeded", "file too large", "file wr
 """As safetensors (which holds no number) and torch (by its own writer, or a C++ stream) say it."""
 _NO_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
+DISK_IS_FULL = "the disk is full, or a quota is; free some space and run the same command again"
+
 
 def errors() -> tuple[type[Exception], ...]:
     """The kinds of errors in which a machine says that it ran out of something."""
@@ -21,14 +24,20 @@ def errors() -> tuple[type[Exception], ...]:
     return (RuntimeError, MemoryError, OSError, SafetensorError)
 
 
-def explained(error: Exception, config: Run) -> Exception:
-    """A StoppedError of one line where memory or disk ran out; the error itself otherwise."""
-    last = checkpoints.last_whole(Path(config.output) / CHECKPOINTS)
-    kept = f"the last whole checkpoint is {last}" if last else "there was no checkpoint yet"
+def short_of(error: Exception) -> Literal["memory", "disk"] | None:
+    """What ran out, where something did."""
     text, number = str(error).lower(), getattr(error, "errno", None)
     if isinstance(error, MemoryError) or number == errno.ENOMEM or any(words in text for words in _NO_MEMORY_WORDS):
+        return "memory"
+    return "disk" if number in _NO_SPACE or any(words in text for words in _NO_SPACE_WORDS) else None
+
+
+def explained(error: Exception, config: Run) -> Exception:
+    """A StoppedError of one line where memory or disk ran out in training; the error itself otherwise."""
+    last = checkpoints.last_whole(Path(config.output) / CHECKPOINTS)
+    kept = f"the last whole checkpoint is {last}" if last else "there was no checkpoint yet"
+    short = short_of(error)
+    if short == "memory":
         less = "lower batch_size and raise accumulate, lower max_length, or set `checkpointing: true`"
         return StoppedError(f"{config.output}: out of memory at {config.batch_size} rows of {config.max_length} tokens; {less}; {kept}")
-    if number in _NO_SPACE or any(words in text for words in _NO_SPACE_WORDS):
-        return StoppedError(f"{config.output}: the disk is full, or a quota is; free some space and run the same command again; {kept}")
-    return error
+    return StoppedError(f"{config.output}: {DISK_IS_FULL}; {kept}") if short else error

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 
 from curate.config import UsageError
 from curate.contract import Report
-from curate.contract.files import rows_of
 from training import guards
 from training.arguments import arguments
 from training.config import Grpo
-from training.data import Source, Trainer, tokenizer_of
-from training.models import folder_of, loaded, model_for, peft_config, tokenizer_for
+from training.data import Source, Trainer, tokenizer_of, turns_of
+from training.models import loaded, model_for, peft_config, scorer_folder, tokenizer_for
 from training.run import Material, main
 
 if TYPE_CHECKING:
@@ -28,15 +27,16 @@ if TYPE_CHECKING:
 
 
 def look(kind: Trainer, config: Grpo, source: Source, show: int = 0) -> Report:
-    """The report over the prompts. Raises UsageError for a template without marks, and for prompts that are no turns."""
+    """The report over the prompts. Raises UsageError for a template without marks, prompts that are no turns, and a reward that is none."""
     if config.batch_size * config.accumulate % config.generations:
         raise UsageError(f"generations: {config.generations} must divide batch_size x accumulate = {config.batch_size * config.accumulate}")
+    check_reward(config)
     tokenizer = tokenizer_of(config)
     guards.refuse(guards.template_missing(tokenizer))
     read, tokens, longest, shown = 0, 0, 0, []
-    for row in (row for file in source.files(config.split) for row in rows_of(file)):
-        prompt = row.columns.get("prompt")
-        if not isinstance(prompt, list) or not prompt or prompt[-1]["role"] == "assistant":
+    for row in source.rows(config.split):
+        prompt = turns_of(row.columns.get("prompt"))
+        if prompt is None or prompt[-1]["role"] == "assistant":
             raise UsageError(f"{source.name}: {row.name}: prompt is no list of turns that waits for an answer; write rows by the output `grpo`")
         ids = tokenizer.encode(tokenizer.render(prompt, row.columns.get("tools"), True).text).ids
         if len(ids) > config.max_length:
@@ -62,16 +62,22 @@ def build(material: Material) -> "GRPOTrainer":
     )  # fmt: skip
 
 
+def check_reward(config: Grpo) -> None:
+    """UsageError where the reward is neither a reward model nor code that may run."""
+    if Path(config.reward).exists():
+        scorer_folder(config.reward)
+    elif ":" not in config.reward:
+        raise UsageError(f"reward: {config.reward} is neither a reward model's folder nor `package.module:function`")
+    elif not config.trust_code:
+        raise UsageError(f"reward: {config.reward} is code, which runs only with `trust_code: true`")
+
+
 def reward_of(config: Grpo) -> "tuple[PreTrainedModel | Callable, PreTrainedTokenizerBase | None]":
     """The reward, and its tokenizer where it is a model."""
     if Path(config.reward).exists():
-        judge = config.model_copy(update={"model": str(folder_of(config.reward)), "tokenizer": None})
+        judge = config.model_copy(update={"model": config.reward, "tokenizer": None})
         return loaded(config, config.reward, scores=True), tokenizer_for(judge)
-    module, colon, name = config.reward.partition(":")
-    if not colon:
-        raise UsageError(f"reward: {config.reward} is neither a reward model's folder nor `package.module:function`")
-    if not config.trust_code:
-        raise UsageError(f"reward: {config.reward} is code, which runs only with `trust_code: true`")
+    module, _, name = config.reward.partition(":")
     try:
         return getattr(importlib.import_module(module), name), None
     except (ImportError, AttributeError) as error:

@@ -4,6 +4,7 @@ Nothing is downloaded: a Hub id is looked up in the local cache.
 """
 
 import importlib.util
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from peft import LoraConfig
     from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+ADAPTER = "adapter_config.json"
 RUN = "run.json"
 """What a run of ours leaves in its output before its receipt."""
 
@@ -41,6 +43,35 @@ def _cached(name: str) -> Path:
         return Path(snapshot_download(name, local_files_only=True))
     except (HFValidationError, LocalEntryNotFoundError):
         raise UsageError(f"{name}: neither a model's folder nor in the Hub's local cache; fetch it with `hf download {name}`") from None
+
+
+def is_adapter(folder: Path) -> bool:
+    """True for a checkpoint that holds adapters alone, without the model under them."""
+    return (folder / ADAPTER).exists() and not (folder / "config.json").exists()
+
+
+def is_scorer(folder: Path) -> bool:
+    """True where a model gives a number, by its own config."""
+    if is_adapter(folder):
+        return json.loads((folder / ADAPTER).read_text(encoding="utf-8"))["task_type"] == "SEQ_CLS"
+    named = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or [""]
+    return named[0].endswith("SequenceClassification")
+
+
+def scorer_folder(name: str) -> Path:
+    """The folder of a reward model. Raises UsageError where it is another sort of model."""
+    folder = folder_of(name)
+    if not is_scorer(folder):
+        raise UsageError(f"{name}: no reward model; train one with `python -m training.reward`")
+    return folder
+
+
+def policy_folder(name: str) -> Path:
+    """The folder of a model of words, or of adapters. Raises UsageError where it is a reward model."""
+    folder = Path(name) if is_adapter(Path(name)) else folder_of(name)
+    if is_scorer(folder):
+        raise UsageError(f"{name}: a reward model, which writes no words; name the policy")
+    return folder
 
 
 def weights_hash(name: str) -> dict[str, str]:
@@ -97,6 +128,7 @@ def loaded(config: Run, name: str, scores: bool = False, adapter: Adapter | None
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+    folder = folder_of(name) if scores else policy_folder(name)
     frozen = adapter is not None and precision_of(config) == "bf16"
     options = {"dtype": torch.bfloat16 if frozen else torch.float32, "attn_implementation": config.attention, "local_files_only": True}
     options |= {"num_labels": 1} if scores else {}
@@ -104,9 +136,12 @@ def loaded(config: Run, name: str, scores: bool = False, adapter: Adapter | None
     kind = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
     torch.manual_seed(config.seed)  # a new score head is drawn
     try:
-        made = kind.from_pretrained(str(folder_of(name)), **options)
+        made, told = kind.from_pretrained(str(folder), output_loading_info=True, **options)
     except (OSError, ValueError, ImportError) as error:
         raise UsageError(f"{name}: cannot be loaded: {_first_line(error)}") from None
+    lacking = sorted(weight for weight in told["missing_keys"] if not scores or weight.startswith(made.base_model_prefix))
+    if lacking:
+        raise UsageError(f"{name}: has no {lacking[0]}, which would be drawn at random; it is a part of a model, or of another kind")
     made.config.use_cache = False
     return made
 

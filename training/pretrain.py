@@ -10,7 +10,6 @@ from pathlib import Path
 
 from curate.config import UsageError
 from curate.contract import read_template
-from curate.contract.files import rows_of
 from training.config import Pretrain
 from training.data import Source, source_of
 from training.run import main
@@ -53,7 +52,7 @@ def make_tokenizer(config: Pretrain, source: Source, folder: Path) -> int:
 
 def texts(source: Source, split: str) -> Iterator[str]:
     """The texts of a split. Raises UsageError for a row without one."""
-    for row in (row for file in source.files(split) for row in rows_of(file)):
+    for row in source.rows(split):
         if not isinstance(row.columns.get("text"), str):
             raise UsageError(f"{source.name}: {row.name}: no column `text`; pretrain on documents, or on rows written by the output `text`")
         yield row.columns["text"]

@@ -22,7 +22,7 @@ from training.data import Source
 from training.models import RUN, folder_of, weights_hash
 
 _LIBRARIES = ("curate", "torch", "trl", "transformers", "peft", "accelerate", "datasets", "tokenizers")
-_NOT_IDENTITY = {"output", "data", "model", "tokenizer", "report_to", "log_steps", "save_steps", "reference_store"}
+_NOT_IDENTITY = {"output", "data", "model", "tokenizer", "report_to", "log_steps", "save_steps", "keep_checkpoints", "reference_store"}
 """Keys that do not change what is trained: places, whose content counts instead, and what is told of it."""
 _NOT_THE_MODELS = {RUN, RECEIPT}
 
@@ -64,7 +64,7 @@ def receipt(kind: str, config: Run, source: Source, report: Report, told: dict, 
         fingerprint=identity(kind, config, source),
         config=config.model_dump(mode="json"),
         inputs=inputs,
-        parents=[*_parent("data", source.place, output), *(_parent("model", folder_of(config.model), output) if config.model else [])],
+        parents=[*parent("data", source.place, output), *(parent("model", folder_of(config.model), output) if config.model else [])],
         counts=Counts(read=report.read, kept=report.kept, dropped={"train.too_long": lost} if lost else {}, ignored={}, written=report.kept),
         steps=[],
         files=files(output),
@@ -89,7 +89,7 @@ def files(output: Path) -> list[FileAccount]:
     return [FileAccount(path=path.relative_to(output).as_posix(), rows=0, bytes=path.stat().st_size, sha256=sha256_of(path)) for path in here]
 
 
-def _parent(name: str, place: Path, child: Path) -> list[ParentAccount]:
+def parent(name: str, place: Path, child: Path) -> list[ParentAccount]:
     """The account of an artifact or a model with a receipt; nothing where it has none."""
     if not (place / RECEIPT).exists():
         return []

@@ -20,8 +20,10 @@ from pydantic import Field
 
 from curate.artifact import RECEIPT, ParentAccount, Receipt, read_receipt, write_json, write_receipt
 from curate.config import Model, StoppedError, UsageError
+from training.command import finished
 from training.config import Dpo, load
 from training.data import source_of
+from training.evaluation.checkpoint import answering
 from training.models import weights_hash
 from training.receipt import identity
 from training.serving import Serve, guarded, name_of, program, served
@@ -58,6 +60,7 @@ class Rounds(Model):
 def run(config: Rounds) -> Path:
     """Make every round that is not made; the last checkpoint. Raises UsageError and StoppedError with one clear message."""
     program(config.serve)
+    answering(config.model)
     before = config.model
     for number in range(1, config.rounds + 1):
         home = Path(config.output) / f"round-{number}"
@@ -124,15 +127,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="lay a value over the file's")
     parser.add_argument("--simulated", action="store_true", help="train on verdicts of a simulated judge")
     given = parser.parse_args(words)
-    try:
-        print(run(load(given.config, Rounds, given.set + (["simulated=true"] if given.simulated else []))))
-    except (UsageError, StoppedError) as error:
-        print(error, file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        return 1
-    return 0
+    return finished(lambda: [str(run(load(given.config, Rounds, given.set + (["simulated=true"] if given.simulated else []))))])
 
 
 if __name__ == "__main__":

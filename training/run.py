@@ -10,17 +10,17 @@ import json
 import logging
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from curate.artifact import RECEIPT, read_receipt, write_json
-from curate.config import StoppedError, UsageError
+from curate.config import UsageError
 from curate.contract import Report, Tokenizer
 from training import checkpoints, curves, faults, guards
 from training.arguments import CHECKPOINTS
+from training.command import finished
 from training.config import Run, load
 from training.data import Source, Trainer, contract, prepared, source_of, tokenizer_of
 from training.models import RUN, check_quantised, merged, tokenizer_for
@@ -69,16 +69,14 @@ def main(
     parser.add_argument("--show", type=int, metavar="ROWS", help="print rows with the trained tokens marked, and the contract's report, and stop")
     parser.add_argument("--simulated", action="store_true", help="accept data that was judged by a simulated judge")
     given = parser.parse_args(words)
-    try:
+
+    def work() -> list[str]:
         config = ready(load(given.config, shape, given.set + (["simulated=true"] if given.simulated else [])))
         if given.show is not None:
-            print("\n".join((look or report_of)(kind, config, source_of(config), given.show).lines()))
-        else:
-            print(train(kind, config, build, look or report_of))
-    except (UsageError, StoppedError) as error:
-        print(error, file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
-    return 0
+            return (look or report_of)(kind, config, source_of(config), given.show).lines()
+        return [str(train(kind, config, build, look or report_of))]
+
+    return finished(work)
 
 
 def report_of(kind: Trainer, config: Run, source: Source, show: int = 0) -> Report:
@@ -196,9 +194,11 @@ def _save(trainer: "HfTrainer", config: Run, output: Path, scores: bool) -> None
     if config.adapter:
         merged(config, staging / "adapter", scores).save_pretrained(staging)
     trainer.processing_class.save_pretrained(staging)
+    readable = (staging / "config.json").stat().st_mode  # safetensors writes for its owner alone, who may not be the one who serves
     for path in sorted(staging.rglob("*")):
         if path.is_file() and path.name != "training_args.bin":  # a pickle, with this machine's paths
             place = output / path.relative_to(staging)
             place.parent.mkdir(exist_ok=True)
+            path.chmod(readable)
             os.replace(path, place)
     shutil.rmtree(staging)

@@ -7,7 +7,7 @@ stderr. Exit codes: 0 done, 1 stopped and resumable, 2 the user's mistake.
 import signal
 import sys
 
-from curate.cli import artifacts, looking, publishing, runs, tools  # noqa: F401  (a command is there once its module is read)
+from curate.cli import runs, artifacts, looking, publishing, tools  # noqa: F401, I001  (a command is there once its module is read, in the help's order)
 from curate.cli.options import app, say
 from curate.errors import StoppedError, UsageError
 

@@ -17,7 +17,7 @@ def report(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file; by default report.html in the artifact.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write one HTML file that shows what was kept, what was dropped and why; it needs no network."""
+    """Write one HTML file: kept, dropped and why. It needs no network."""
     from curate.artifact import Artifact
     from curate.mirror import local_run
     from curate.report import report as door
@@ -32,7 +32,7 @@ def whatif(
     settings: Annotated[list[str], typer.Argument(metavar="STEP.SETTING=VALUE", help="What to move, such as gopher_quality.min_words=40.")],
     as_json: Json = False,
 ) -> None:
-    """Print the funnel as it would be after moving settings, from the ledger; nothing runs."""
+    """Print the funnel as other settings would make it. It is reckoned from the ledger; nothing runs."""
     from curate.artifact import Artifact
     from curate.mirror import local_run
     from curate.whatif import whatif as door

@@ -21,7 +21,7 @@ def remove(
     models: Annotated[list[Path], typer.Option(help="A folder of trained models to look through, beside the root; may be given often.")] = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Take documents, and all that was made of them, out of every artifact of a root, for good."""
+    """Take documents, and all made of them, out of every artifact. For good; later runs pass them over."""
     from curate.remove import as_text
     from curate.remove import remove as door
 
@@ -38,7 +38,7 @@ def view(
     target: Annotated[Path, typer.Argument(metavar="ARTIFACT | RUN", help="An artifact, or a recipe's directory below the root.")],
     port: Port = None,
 ) -> None:
-    """Look through rows, kept and dropped, in a local web page; Ctrl-C ends it."""
+    """Browse rows, kept and dropped, in a local web page. Ctrl-C ends it."""
     from curate.mirror import local_run
     from curate.view import view as door
 
@@ -54,7 +54,7 @@ def label(
     port: Port = None,
     export: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the labels given so far as JSON lines, and end.")] = None,
 ) -> None:
-    """Choose the better of two answers, blind, in a local web page; every choice is saved at once. Ctrl-C ends it."""
+    """Choose the better of two answers, blind, in a web page. It is local, and saves every choice at once; Ctrl-C ends it."""
     from curate.view import export as write
     from curate.view import label as door
 

@@ -17,7 +17,7 @@ def card(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for README.md and croissant.json; by default the artifact's.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write an artifact's data card and Croissant metadata; what only you can say is asked for by name."""
+    """Write an artifact's data card and Croissant metadata. What only you can say is asked for by name."""
     from curate.artifact import Artifact
     from curate.card.render import write_card
     from curate.mirror import local_run
@@ -38,7 +38,7 @@ def push(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Publish an artifact with its card, Croissant metadata and provenance, in one commit."""
+    """Publish an artifact on the Hub, in one commit. Its card, Croissant metadata and provenance go with it."""
     from curate.artifact import Artifact
     from curate.funnel import size
     from curate.hub.push import push as door

@@ -23,7 +23,7 @@ def run(
     trust_code: Annotated[bool, typer.Option("--trust-code", help="Let the recipe call Python functions that it names.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run what is not done yet; print the funnel and the final artifact's directory."""
+    """Run what a recipe has not done yet. Prints the funnel, and the final artifact's directory in the last line."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would forbid to fork workers
     from curate.worker import leave_out_pandas
 
@@ -62,7 +62,7 @@ def plan(
     update: Update = False,
     as_json: Json = False,
 ) -> None:
-    """Show what would run, and what is done already."""
+    """Show what would run, and what it would cost. What models are asked for is told for the whole recipe; nobody is asked."""
     from curate.funnel import size
     from curate.recipe import load
     from curate.estimates import estimates, summary, told
@@ -113,7 +113,7 @@ def check(
     show: Annotated[int, typer.Option(min=0, help="Rows to print with their trained tokens in brackets.")] = 3,
     as_json: Json = False,
 ) -> None:
-    """Validate a recipe, or predict the tokens and the loss mask that a trainer will make of an artifact."""
+    """Validate a recipe, or what a trainer makes of an artifact. With --for: its tokens, its loss mask, and traps."""
     if trainer is None:
         _check_recipe(target, sets)
         return
@@ -142,7 +142,7 @@ def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="An artifact, or a recipe's directory below the root.")],
     as_json: Json = False,
 ) -> None:
-    """Print the funnel and the state of a run, also of one that is still at work."""
+    """Print a run's funnel and state. Also of one that is still at work."""
     from curate.mirror import local_run
     from curate.show import as_text, states
 
@@ -178,7 +178,7 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list.")] = False,
 ) -> None:
-    """List, then delete, artifacts that no recipe's latest run needs."""
+    """List, then delete, artifacts that no latest run needs."""
     from curate.mirror import Mirror, url_of
     from curate.show import unneeded
 

@@ -15,7 +15,7 @@ def schema(
     out: Annotated[Path, typer.Option(help="Directory for the schemas.")] = Path("schemas"),
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 when a file differs.")] = False,
 ) -> None:
-    """Write the JSON Schemas of recipes, rows, ledger and receipt."""
+    """Write JSON Schemas of recipes, rows, ledger and receipt."""
     from curate.schema import texts, write
 
     if check:
@@ -36,7 +36,7 @@ def convert(
     force: Annotated[bool, typer.Option("--force", help="Replace OUT where it is there.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a file of rows in another format, with a receipt and the dropped rows beside it."""
+    """Write a file of rows in another format. A receipt and the dropped rows go beside it."""
     from curate.convert import convert as door
 
     receipt = door(source, out, to, dialect, force)
@@ -57,7 +57,7 @@ def agree(
     b: Annotated[Path, typer.Argument(metavar="B", help="Another one; the truth, where one is needed.")],
     as_json: Json = False,
 ) -> None:
-    """Print how far two sets of labels agree, with intervals; write it beside A's receipt."""
+    """Print how far two sets of labels agree. With intervals, which are also written beside A's receipt."""
     from curate.agree import agree as compare
     from curate.agree import write
 
@@ -81,7 +81,7 @@ def fit_quality(
     word_ngrams: Annotated[int, typer.Option(min=1, max=5, help="Longest word n-gram that is a feature.")] = 2,
     as_json: Json = False,
 ) -> None:
-    """Train a quality classifier; print its precision and recall on domains it has not seen."""
+    """Train a quality classifier. Prints its precision and recall on domains that it has not seen."""
     from curate.fit.quality import Ratings
     from curate.fit.quality import fit_quality as fit
 
@@ -102,7 +102,7 @@ def fit_language(
     seed: Annotated[int, typer.Option(help="Draws the samples that the intervals come from.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Compute a language's stop words and limits from a sample, each with its interval."""
+    """Compute a language's stop words and limits. They come from a sample, each limit with its interval."""
     from curate.fit.language import fit_language as fit
 
     fitted = fit(sample, language=language, force=force, seed=seed, english=english)

@@ -71,13 +71,18 @@ def _parquet(file: Path) -> "pq.ParquetFile":
 
 
 def _parquet_rows(file: Path) -> Iterator[Row]:
+    import pyarrow as pa
+
     opened = _parquet(file)
     fields = [field for field in opened.schema_arrow if field.name in READ]
     number = 0
-    for batch in opened.iter_batches(ROWS, columns=[field.name for field in fields], use_threads=False):
-        for columns in batch.to_pylist():
-            yield _row(file, number, {field.name: _decoded(columns[field.name], field.type) for field in fields})
-            number += 1
+    try:
+        for batch in opened.iter_batches(ROWS, columns=[field.name for field in fields], use_threads=False):
+            for columns in batch.to_pylist():
+                yield _row(file, number, {field.name: _decoded(columns[field.name], field.type) for field in fields})
+                number += 1
+    except (OSError, pa.ArrowException) as error:
+        raise UsageError(f"{file}: cannot be read to its end: {error}; make or fetch it again") from None
 
 
 def _decoded(value: object, kind: "pa.DataType") -> object:

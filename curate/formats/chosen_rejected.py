@@ -12,7 +12,7 @@ from curate.formats.dialect import Dialect, Row, column, optional, with_system
 from curate.formats.laws import Fields
 from curate.formats.messages import as_turns, message
 from curate.formats.pairs import common_prompt, pair
-from curate.formats.transcripts import TRANSCRIPT, transcript
+from curate.formats.transcripts import TRANSCRIPT, prompt_turns
 from curate.formats.turns import Refused, Turn, turn, turns_of
 
 _SCORES = (("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"), ("chosen-rating", "rejected-rating"))
@@ -51,11 +51,8 @@ def _answer(row: Row, name: str) -> list[Turn]:
 def _prompt(row: Row) -> list[Turn]:
     """The prompt that stands beside the answers; none where the answers repeat it."""
     for name in ("prompt", "question"):
-        value = row.get(name)
-        if _is_transcript(value) and value.rstrip().endswith("Assistant:"):
-            return transcript(value)[:-1]
-        if value is not None:
-            return as_turns(value, "user")
+        if row.get(name) is not None:
+            return prompt_turns(row[name])
     if optional(row, "instruction"):
         return [turn("user", joined(row["instruction"], optional(row, "input"), "\n\n"))]
     return turns_of(row["conversations"]) if row.get("conversations") is not None else []

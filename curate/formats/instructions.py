@@ -8,6 +8,7 @@ from curate.formats.alpaca import joined
 from curate.formats.dialect import Dialect, Row, column, optional, text, with_system
 from curate.formats.laws import Fields
 from curate.formats.messages import as_turns, message
+from curate.formats.transcripts import prompt_turns
 from curate.formats.turns import Refused, tools_of, turn
 
 
@@ -28,13 +29,14 @@ class Dolly(Dialect):
 class PromptCompletion(Dialect):
     """`prompt` and `completion`, each a text or a list of turns."""
 
+    version: ClassVar[int] = 2
     use: Literal["prompt_completion"] = "prompt_completion"
     shape: ClassVar[str] = "conversation"
     needs: ClassVar[tuple[str, ...]] = ("prompt", "completion")
     takes: ClassVar[tuple[str, ...]] = ("system", "tools")
 
     def to_rows(self, row: Row) -> list[Fields]:
-        turns = [*as_turns(column(row, "prompt"), "user"), *as_turns(column(row, "completion"), "assistant")]
+        turns = [*prompt_turns(column(row, "prompt")), *as_turns(column(row, "completion"), "assistant")]
         return [{"messages": with_system(optional(row, "system"), turns), "tools": tools_of(row.get("tools"))}]
 
     def from_row(self, fields: Fields) -> Row:

@@ -7,6 +7,7 @@ from curate.formats.dialect import Dialect, Row, column, labelled, optional, tex
 from curate.formats.laws import Fields
 from curate.formats.messages import as_turns, message
 from curate.formats.pairs import parted
+from curate.formats.transcripts import prompt_turns
 from curate.formats.turns import Refused, Turn, turn, turns_of
 
 _LABELS = ("label", "kto_tag")
@@ -16,6 +17,7 @@ _TURNS = ("messages", "conversations")
 class Kto(Dialect):
     """`label` (or `kto_tag`) beside `prompt` and `completion`, a conversation, or `instruction` and `output`."""
 
+    version: ClassVar[int] = 2
     use: Literal["kto"] = "kto"
     shape: ClassVar[str] = "feedback"
     needs: ClassVar[tuple[str, ...]] = ()
@@ -56,6 +58,6 @@ def _said(row: Row) -> tuple[list[Turn], list[Turn]]:
         if row.get(name) is not None:
             return parted(turns_of(row[name]))
     if row.get("completion") is not None:
-        return as_turns(column(row, "prompt"), "user"), as_turns(row["completion"], "assistant")
+        return prompt_turns(column(row, "prompt")), as_turns(row["completion"], "assistant")
     asked = joined(text(row, "instruction"), optional(row, "input"), "\n\n")
     return [turn("user", asked)], [turn("assistant", text(row, "output"))]

@@ -26,6 +26,7 @@ TURNS: dict[str, str] = {
     "broken_turn": "A turn is an object with a role and a content.",
     "unknown_role": "Every turn's role is system, user, assistant or tool, or a tag that the dialect maps to one of them.",
     "empty_turn": "Every turn says something; only an assistant turn that calls a tool may be without text.",
+    "masked_turn": "No answer of a conversation is marked as not to be learnt (`weight: 0`, `train: false`), since every one will be.",
     "system_not_first": "A system turn is the first turn, and there is at most one.",
     "roles_out_of_order": "After the system turn a user begins, user and assistant take turns, and tools answer in between.",
     "broken_tool_call": "A tool call names a tool, and its arguments are a JSON object.",

@@ -14,6 +14,7 @@ from curate.formats.turns import TAGS, Turn, tools_of, turns_of
 class Messages(Dialect):
     """`messages` of system, user, assistant and tool, with `tools`."""
 
+    version: ClassVar[int] = 2
     use: Literal["messages"] = "messages"
     shape: ClassVar[str] = "conversation"
     needs: ClassVar[tuple[str, ...]] = ("messages",)
@@ -31,7 +32,7 @@ class Messages(Dialect):
         return super().fits(row) and is_turns(row["messages"], "role", "content")
 
     def to_rows(self, row: Row) -> list[Fields]:
-        turns = turns_of(column(row, "messages"), {**TAGS, **self.tags} if self.tags else TAGS)
+        turns = turns_of(column(row, "messages"), {**TAGS, **self.tags} if self.tags else TAGS, learnt=True)
         tools = tools_of(row.get("tools") or row.get("functions"))
         return [{"messages": with_system(optional(row, "system"), turns), "tools": tools}]
 

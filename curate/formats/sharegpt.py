@@ -17,6 +17,7 @@ _WRITTEN = {"system": "system", "user": "human", "assistant": "gpt", "tool": "ob
 class ShareGpt(Dialect):
     """`conversations` (or `messages`) of human, gpt, system, function_call and observation, with `system` and `tools`."""
 
+    version: ClassVar[int] = 2
     use: Literal["sharegpt"] = "sharegpt"
     shape: ClassVar[str] = "conversation"
     needs: ClassVar[tuple[str, ...]] = ("conversations",)
@@ -32,7 +33,7 @@ class ShareGpt(Dialect):
         return is_turns(row.get("conversations"), "from", "value")
 
     def to_rows(self, row: Row) -> list[Fields]:
-        turns = turns_of(column(row, "conversations"), {**TAGS, **self.tags} if self.tags else TAGS)
+        turns = turns_of(column(row, "conversations"), {**TAGS, **self.tags} if self.tags else TAGS, learnt=True)
         return [{"messages": with_system(optional(row, "system"), turns), "tools": tools_of(row.get("tools"))}]
 
     def from_row(self, fields: Fields) -> Row:

@@ -1,10 +1,14 @@
-"""hh-rlhf: two transcripts of Human and Assistant, the chosen one and the rejected one (Bai et al. 2022)."""
+"""hh-rlhf: two transcripts of Human and Assistant, the chosen one and the rejected one (Bai et al. 2022).
+
+Prompts of other datasets are such transcripts too, up to the answer (Nectar: Zhu et al. 2023).
+"""
 
 import re
 from typing import ClassVar, Literal
 
 from curate.formats.dialect import Dialect, Row, column
 from curate.formats.laws import Fields
+from curate.formats.messages import as_turns
 from curate.formats.pairs import common_prompt, pair
 from curate.formats.turns import Refused, Turn, turn
 
@@ -36,3 +40,10 @@ def transcript(text: object) -> list[Turn]:
     if before.strip() or not parts:
         raise Refused("broken_turns")
     return [turn(_ROLES[speaker], said.strip()) for speaker, said in zip(parts[::2], parts[1::2], strict=True)]
+
+
+def prompt_turns(value: object) -> list[Turn]:
+    """A prompt as turns: a text, a list of turns, or a transcript that stops where the assistant is to speak."""
+    if isinstance(value, str) and TRANSCRIPT.match(value) and value.rstrip().endswith("\n\nAssistant:"):
+        return transcript(value)[:-1]
+    return as_turns(value, "user")

@@ -79,8 +79,11 @@ def given_text(value: object) -> str | None:
     return text if text.strip() else None
 
 
-def turns_of(value: object, tags: Mapping[str, str] = TAGS) -> list[Turn]:
-    """The turns of a list (or of its JSON text); a single turn may stand for a list of one."""
+def turns_of(value: object, tags: Mapping[str, str] = TAGS, learnt: bool = False) -> list[Turn]:
+    """The turns of a list (or of its JSON text); a single turn may stand for a list of one.
+
+    `learnt` says that every answer among them will be trained on: Refused where one is marked as not to be.
+    """
     if isinstance(value, str):
         value = _json(value, "broken_turns")
     if isinstance(value, dict):
@@ -89,7 +92,15 @@ def turns_of(value: object, tags: Mapping[str, str] = TAGS) -> list[Turn]:
         raise Refused("no_turns" if value is None else "broken_turns")
     if not value:
         raise Refused("no_turns")
-    return _named([_turn(item, tags) for item in value])
+    turns = _named([_turn(item, tags) for item in value])
+    if learnt and any(one["role"] == "assistant" and _masked(item) for item, one in zip(value, turns, strict=True)):
+        raise Refused("masked_turn")
+    return turns
+
+
+def _masked(item: dict) -> bool:
+    """True where the data say that a turn is not to be learnt: OpenAI's `weight: 0`, axolotl's `train: false`."""
+    return item.get("weight") == 0 or item.get("train") is False
 
 
 def _turn(item: object, tags: Mapping[str, str]) -> tuple[Turn, str | None]:

@@ -9,8 +9,8 @@ from curate.formats.alpaca import joined
 from curate.formats.answers import SHOWN, answer, candidates, only_text, ranks_of, whole
 from curate.formats.dialect import Dialect, Row, column, optional, text
 from curate.formats.laws import Fields
-from curate.formats.messages import as_turns
 from curate.formats.pairs import common_prompt
+from curate.formats.transcripts import prompt_turns
 from curate.formats.turns import Refused, Turn, text_of, turn, turns_of
 
 _ONE_HOT = {"winner_model_a": "model_a", "winner_model_b": "model_b", "winner_tie": "tie", "winner_tie_both_bad": "both_bad"}
@@ -164,6 +164,7 @@ class Rankings(Dialect):
     Nectar's layout (Zhu et al. 2023) and that of InstructGPT's comparisons. Equal ranks are ties.
     """
 
+    version: ClassVar[int] = 2
     use: Literal["rankings"] = "rankings"
     shape: ClassVar[str] = "candidates"
     needs: ClassVar[tuple[str, ...]] = ("prompt", "answers")
@@ -181,7 +182,7 @@ class Rankings(Dialect):
         if not isinstance(ranks, list) or len(ranks) != len(given):
             raise Refused("broken_rank")
         answers = [_ranked(one, rank) for one, rank in zip(given, ranks, strict=True)]
-        return [candidates(as_turns(column(row, "prompt"), "user"), answers)]
+        return [candidates(prompt_turns(column(row, "prompt")), answers)]
 
 
 def _ranked(one: object, rank: object) -> Fields:

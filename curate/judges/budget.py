@@ -143,5 +143,5 @@ class Purse:
         spent = self.total()
         return (
             f"budget.{limit}: the next call might pass {getattr(self.budget, limit):,}; used so far by all stages: {spent.calls:,} calls, "
-            f"{spent.tokens_in + spent.tokens_out:,} tokens, cost {spent.cost:.4f}; raise it and run again to go on from here"
+            f"{spent.tokens_in + spent.tokens_out:,} tokens, cost {spent.cost:.4f}; raise it first, what is paid is kept"
         )

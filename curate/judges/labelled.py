@@ -89,6 +89,8 @@ def labelled(path: Path, method: Method = "logits") -> Labelled:
 
 def _artifact(path: Path, method: Method) -> Labelled:
     receipt = Artifact(path).receipt
+    if not receipt.counts.kept:
+        raise UsageError(f"{path}: keeps no row, so its verdicts are on pairs that nobody knows; `curate why` tells why each was dropped")
     rows = (row for batch in batches(sorted(path.glob("data/*.parquet"))) for row in batch.to_pylist())
     verdicts = sorted(path.glob("verdicts/*.parquet"))
     found = _verdict_labels(pl.read_parquet(verdicts), rows, method) if verdicts else _row_labels(rows, str(path))
@@ -108,9 +110,16 @@ def file_rows(path: Path) -> list[Row]:
     try:
         if path.suffix == ".parquet":
             return pl.read_parquet(path).to_dicts()
-        return [orjson.loads(line) for line in _lines(path) if line.strip()]
-    except (pl.exceptions.PolarsError, orjson.JSONDecodeError, OSError, EOFError, zstandard.ZstdError) as error:
+        return [_row(line, f"{path}:{number}") for number, line in enumerate(_lines(path), start=1) if line.strip()]
+    except (pl.exceptions.PolarsError, OSError, EOFError, zstandard.ZstdError) as error:
         raise UsageError(f"{path}: neither Parquet (.parquet) nor JSON lines: {error}") from None
+
+
+def _row(line: bytes, where: str) -> Row:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise UsageError(f"{where}: no JSON: {error.msg}; give a Parquet file (.parquet), or one JSON object a line") from None
 
 
 def _lines(path: Path) -> list[bytes]:

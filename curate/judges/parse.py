@@ -53,21 +53,25 @@ class Ranking(NamedTuple):
     rationale: str | None = None
 
 
-def pairwise_schema() -> dict:
-    return _schema({"verdict": {"type": "string", "enum": ["A", "B", "tie"]}})
+def pairwise_schema(rationale: bool = True) -> dict:
+    return _schema({"verdict": {"type": "string", "enum": ["A", "B", "tie"]}}, rationale)
 
 
-def rating_schema(low: int, high: int) -> dict:
-    return _schema({"rating": {"type": "integer", "minimum": low, "maximum": high}})
+def rating_schema(low: int, high: int, rationale: bool = True) -> dict:
+    return _schema({"rating": {"type": "integer", "minimum": low, "maximum": high}}, rationale)
 
 
-def ranking_schema() -> dict:
-    return _schema({"ranking": {"type": "string", "description": "Numbers of the answers, best first, such as 2 > 1 = 3."}})
+def ranking_schema(rationale: bool = True) -> dict:
+    return _schema({"ranking": {"type": "string", "description": "Numbers of the answers, best first, such as 2 > 1 = 3."}}, rationale)
 
 
-def _schema(answer: dict) -> dict:
-    """The rationale stands first, since what is written first shapes what follows."""
-    properties = {"rationale": {"type": "string"}, **answer}
+def verdict_schema(words: Sequence[str], rationale: bool = True) -> dict:
+    return _schema({"verdict": {"type": "string", "enum": list(words)}}, rationale)
+
+
+def _schema(answer: dict, rationale: bool) -> dict:
+    """A rationale stands first, since what is written first shapes what follows."""
+    properties = {"rationale": {"type": "string"}, **answer} if rationale else answer
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
@@ -138,6 +142,12 @@ def verdict_line(text: str, words: Sequence[str]) -> str | None:
     """Which of the words a last line `Verdict: word` says; None: none of them plainly."""
     known = {word.lower(): word for word in words}
     return _last_line(text, "verdict", lambda value: known.get(value.lower()))[0]
+
+
+def verdict_json(text: str, words: Sequence[str]) -> str | None:
+    """Which of the words a reply that is one JSON object has as `verdict`; None: none of them."""
+    said = _object(text).get("verdict")
+    return said if isinstance(said, str) and said in words else None
 
 
 def rating_line(text: str, low: int, high: int) -> Rating:

@@ -7,10 +7,10 @@ data are only braces. The fence's mark is derived from the data and occurs nowhe
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SerializationInfo, ValidationError, ValidationInfo
@@ -21,6 +21,7 @@ from curate.judges.calls import Message
 FOLDER = Path(__file__).parent / "prompts"
 _FRONT = re.compile(r"---\n(.*?)\n---\n(.*)", re.DOTALL)
 _PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+T = TypeVar("T")
 Words = Mapping[str, str | int]
 Data = Mapping[str, str | Sequence[str]]
 
@@ -31,7 +32,7 @@ class Front(Model):
     task: str = Field(min_length=1, description="What is asked: pairwise, rating, ranking, verdict, text.")
     language: str = Field(pattern=r"^[a-z]{2,3}$", description="ISO 639 code of the prompt's own language.")
     system: str | None = Field(None, description="The system message.")
-    endings: dict[str, str] = Field({}, description="What `{ending}` becomes, by way of answering: letter, line, json.")
+    endings: dict[str, str] = Field({}, description="What `{ending}` becomes: with reasons first `line` or `json`, without them `letter` (of a pair), `bare` or `json_bare`.")
 
 
 class Prompt(NamedTuple):
@@ -41,6 +42,11 @@ class Prompt(NamedTuple):
     front: Front
     body: str
     hash: str
+
+    @property
+    def places(self) -> list[str]:
+        """Its placeholders."""
+        return list(dict.fromkeys(_PLACE.findall(self.body)))
 
     def messages(self, data: Data, words: Words | None = None, ending: str | None = None) -> list[Message]:
         """The prompt filled: `data` behind fences (a list as `name_1`, `name_2` ...), `words` (ours: a principle) bare.
@@ -53,7 +59,7 @@ class Prompt(NamedTuple):
         mark = fence_mark(data)
         items = {name: _fenced(name, item, mark) for name, item in data.items()}
         text = _filled(self.body, {**bare, **items}, self.name)
-        unused = sorted(items.keys() - set(_PLACE.findall(self.body)))
+        unused = sorted(items.keys() - set(self.places))
         if unused:
             raise UsageError(f"{self.name}: no placeholder {{{unused[0]}}}; add it where that text belongs")
         system = [{"role": "system", "content": self.front.system}] if self.front.system else []
@@ -116,10 +122,10 @@ def _known_constitution(name: str) -> str:
     return name
 
 
-def _as_value_error(check: Callable[[str], str]) -> Callable[[str], str]:
+def _as_value_error(check: Callable[[str], T]) -> Callable[[str], T]:
     """Recipes name a bad file with its line, as any other mistake."""
 
-    def checked(name: str) -> str:
+    def checked(name: str) -> T:
         try:
             return check(name)
         except UsageError as error:
@@ -134,9 +140,19 @@ ConstitutionFile = Annotated[str, BeforeValidator(_placed), AfterValidator(_as_v
 """Name of a shipped list of principles, or path of a user's own `.yaml`."""
 
 
+def refuse_unfit(name: str, data: Iterable[str], words: Iterable[str] = (), ending: str | None = None) -> None:
+    """ValueError, so that a recipe's line is named, where a prompt cannot be filled with what its stage gives it."""
+    filled = _as_value_error(lambda known: load_prompt(prompt_path(known)).messages(dict.fromkeys(data, ""), dict.fromkeys(words, ""), ending))
+    filled(name)
+
+
 def constitution_path(name: str) -> Path:
-    """The file of shipped principles (`constitution.pt`) or of a user's own (a path to a .yaml file)."""
-    return Path(name) if name.endswith(".yaml") else FOLDER / f"{name}.yaml"
+    """The file of shipped principles (`constitution.pt`) or of a user's own (a path to a .yaml file); UsageError where there is none."""
+    path = Path(name) if name.endswith(".yaml") else FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        shipped = sorted(file.stem for file in FOLDER.glob("*.yaml"))
+        raise UsageError(f"constitution '{name}': no such file{suggestion(name, shipped)}")
+    return path
 
 
 def prompt_path(name: str) -> Path:
@@ -157,7 +173,7 @@ def load_prompt(path: Path) -> Prompt:
 def _load_prompt(path: Path, changed: int) -> Prompt:
     raw = path.read_bytes()
     try:
-        parts = _FRONT.fullmatch(raw.decode("utf-8").replace("\r\n", "\n"))
+        parts = _FRONT.fullmatch(raw.decode("utf-8-sig").replace("\r\n", "\n"))
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
     if not parts:
@@ -181,7 +197,7 @@ class Principle(Model):
 
 def load_constitution(path: Path) -> list[Principle]:
     """The principles of a YAML list of `{name, text}`; UsageError where it is not one."""
-    return list(_load_constitution(path, path.stat().st_mtime_ns if path.exists() else 0))
+    return list(_load_constitution(path, path.stat().st_mtime_ns))
 
 
 @lru_cache(maxsize=64)
@@ -189,8 +205,6 @@ def _load_constitution(path: Path, changed: int) -> tuple[Principle, ...]:
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
         principles = [Principle.model_validate(entry) for entry in entries]
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValidationError):
         raise UsageError(f"{path}: no constitution; give a YAML list of `name:` and `text:`") from None
     if not principles or len({principle.name for principle in principles}) < len(principles):

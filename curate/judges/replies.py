@@ -67,7 +67,8 @@ def _error(raw: Raw, body: dict) -> Reading:
     status = int(code) if raw.status == 200 and code.isdecimal() and len(code) == 3 else raw.status
     reason, final = _reason(status, code, message.lower())
     usage = _usage(body)
-    return Reading(reason, final, detail=f"{status} {message}"[:200], tokens_in=usage[0], tokens_out=usage[1])
+    told = message or ("no such model, or no such address: a base URL mostly ends in /v1" if status == 404 else "")
+    return Reading(reason, final, detail=f"{status} {told}"[:200], tokens_in=usage[0], tokens_out=usage[1])
 
 
 def _reason(status: int, code: str, message: str) -> tuple[str, bool]:

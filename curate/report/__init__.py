@@ -101,7 +101,8 @@ def _mixture(told: dict) -> list[dict]:
         asked = ", ".join(f"{key} {value}" for key, value in source["asked"].items())
         for split, achieved in source["achieved"].items():
             exact = achieved.get("asked")
-            row = {"source": name, "split": split, "asked": asked, "amount": exact, "part": source["asked"].get("share")}
+            words = asked or ("all" if exact is None else "")
+            row = {"source": name, "split": split, "asked": words, "amount": exact, "part": source["asked"].get("share")}
             rows.append({**row, **{key: achieved[key] for key in ("rows", "share", "epochs")}})
     return rows
 

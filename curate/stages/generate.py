@@ -3,12 +3,12 @@
 What is asked of whom is here; how fast, where and at what price stands outside the stages.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from curate.judges.endpoint import ChatModel
-from curate.judges.prompts import ConstitutionFile, PromptFile
+from curate.judges.prompts import ConstitutionFile, PromptFile, load_prompt, prompt_path, refuse_unfit
 from curate.stages.asked import Files, RowsAsked
 
 
@@ -69,6 +69,18 @@ class Write(Generation):
     def steps(self) -> list[Files]:
         return [Files("write", (self.prompt,))]
 
+    @property
+    def places(self) -> list[str]:
+        """The prompt's placeholders that `words` do not fill: the document's, and no other."""
+        return [place for place in load_prompt(prompt_path(self.prompt)).places if place not in self.words]
+
+    @model_validator(mode="after")
+    def _prompt_fits(self) -> Self:
+        if len(self.places) != 1:
+            told = ", ".join(f"{{{place}}}" for place in self.places) or "none"
+            raise ValueError(f"prompt '{self.prompt}': one placeholder is the document's, the others stand in `words`; left are: {told}")
+        return self
+
 
 class Revise(Generation):
     """Each answer criticised and rewritten in rounds, one drawn principle a round (Constitutional AI: Bai et al. 2022)."""
@@ -84,6 +96,12 @@ class Revise(Generation):
     @property
     def steps(self) -> list[Files]:
         return [Files("revise", (self.critique, self.revision), (self.constitution,))]
+
+    @model_validator(mode="after")
+    def _prompts_fit(self) -> Self:
+        refuse_unfit(self.critique, ("prompt", "draft"), ("principle",))
+        refuse_unfit(self.revision, ("prompt", "draft", "critique"), ("principle",))
+        return self
 
 
 Generate = Answers | Write | Revise

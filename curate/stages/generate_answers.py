@@ -1,7 +1,6 @@
 """Answers, texts and revisions: one row in, the rows made of it out, or the reason why there are none."""
 
 import asyncio
-import re
 from typing import NamedTuple
 
 from curate.judges.asking import Ask
@@ -99,8 +98,7 @@ def _candidates(row: Row, prompt: list[Row], answers: list[Row]) -> Row:
 def write_calls(stage: Write, row: Row) -> list[Call]:
     """The calls for the texts that are made of one document."""
     prompt = load_prompt(prompt_path(stage.prompt))
-    place = next(name for name in re.findall(r"\{([a-z][a-z0-9_]*)\}", prompt.body) if name not in stage.words)
-    filled = prompt.messages({place: _shown(stage, row)}, stage.words)
+    filled = prompt.messages({stage.places[0]: _shown(stage, row)}, stage.words)
     return [Call(model, filled, prompt.hash, draw=number) for number, model in enumerate(_models(stage, row, stage.texts))]
 
 

@@ -13,11 +13,13 @@ from curate.judges.order import in_order
 from curate.stages.accounts import Made
 from curate.stages.asked import Output, Read, refuse_shape, rows
 from curate.stages.generate import Answers, Generate, Revise, Write
-from curate.stages.generate_answers import Written, answered, revised, written
+from curate.stages.generate_answers import CUT, Written, answered, revised, written
 from curate.stages.given import Given
 
 logger = logging.getLogger(__name__)
 
+MISSING_SHARE = 0.05
+"""Above it a run warns."""
 _WORK = {Answers: answered, Write: written, Revise: revised}
 
 
@@ -50,10 +52,19 @@ def make(
 
     heard = asyncio.run(_asked(generate, source, directory, limit, asking, on_row))
     output.finish(directory, generate.shard_bytes)
-    for warning in heard.warnings():
+    warnings = [*heard.warnings(), *_losses(missing, heard.calls)]
+    for warning in warnings:
         logger.warning("%s", warning)
-    report = {**heard.as_json(), "missing": dict(sorted(missing.items()))}
+    report = {**heard.as_json(), "missing": dict(sorted(missing.items())), "warnings": warnings}
     return output.made(source, limit, report, {"ask": time.monotonic() - wall}, time.process_time() - cpu)
+
+
+def _losses(missing: Counter[str], calls: int) -> list[str]:
+    """A sentence where many texts are missing: what is left of a row may lean to the models that are not."""
+    if missing.total() <= MISSING_SHARE * calls:
+        return []
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in missing.most_common())
+    return [f"{missing.total():,} texts of {calls:,} calls are missing: {reasons}" + ("; raise `max_tokens`" if CUT in missing else "")]
 
 
 async def _asked(

@@ -78,14 +78,26 @@ def _resolved(ingest: Ingest, ranks: list[Rank]) -> tuple[Ingest, str | None]:
     if not isinstance(ingest.format, Auto):
         return ingest, None
     where = ", ".join(rank.file.label for rank in ranks[:3])
-    found = guess([row for rank in ranks[:_FILES_TRIED] for row in _sample(rank, ingest.source)], where)
+    account = Account()
+    rows = [row for rank in ranks[:_FILES_TRIED] for row in _sample(rank, ingest.source, account)]
+    if not rows:
+        raise UsageError(f"{where}: no row can be read, so no dialect can be guessed: {_why_none(account)}")
+    found = guess(rows, where)
     logger.info("format: %s", found.evidence)
     return ingest.model_copy(update={"format": found.dialect}), found.evidence
 
 
-def _sample(rank: Rank, source: RowSource) -> list[Row]:
-    units = islice(read_rank(rank, source, Account()), SAMPLE)
+def _sample(rank: Rank, source: RowSource, account: Account) -> list[Row]:
+    units = islice(read_rank(rank, source, account), SAMPLE)
     return [unit.metadata for unit in units if unit.drop is None]
+
+
+def _why_none(account: Account) -> str:
+    """What is wrong with files of which no row was read: the first damage, with its place."""
+    if not account.damage:
+        return "there is none; name a file that holds rows"
+    first = account.damage[0]
+    return f"{first.what} at {first.offset} of {first.file}; rows are JSON, Parquet, CSV or Arrow, in UTF-8"
 
 
 def _wave(work: Path, ranks: int, files: list[InputFile]) -> Wave:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from curate.config import FilePath, Model
 from curate.judges.endpoint import ChatModel
-from curate.judges.prompts import ConstitutionFile, PromptFile
+from curate.judges.prompts import ConstitutionFile, PromptFile, refuse_unfit
 from curate.judges.statistics.methods import Method
 from curate.stages.asked import Files, RowsAsked
 
@@ -55,7 +55,7 @@ class Aggregated(Model):
 class Judging(RowsAsked):
     """What all ways of judging have."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     takes: ClassVar[tuple[str, ...]] = ("candidates", "preference")
 
     seed: int = Field(1, ge=0, description="Of what is drawn: principles, and who is shown first where one order is asked.")
@@ -69,6 +69,13 @@ class Judging(RowsAsked):
 class Panel(Judging):
     """Judging by models."""
 
+    shown: ClassVar[tuple[str, ...]] = ("prompt", "answer")
+    """Placeholders of its prompts that hold texts to be judged."""
+    words: ClassVar[tuple[str, ...]] = ()
+    """Those that hold words of ours."""
+    bare: ClassVar[str] = "bare"
+    """The ending of a reply that is a verdict and nothing else."""
+
     judges: list[JudgeModel] = Field(min_length=1, description="Who judges; each has its own column of verdicts.")
     rationale: bool = Field(False, description="Reasons first, then the verdict.")
     max_failed: float = Field(
@@ -78,6 +85,19 @@ class Panel(Judging):
     @property
     def asked(self) -> list[JudgeModel]:
         return self.judges
+
+    def ending(self, judge: JudgeModel) -> str:
+        """How the judge's replies end: which of the prompt's `endings`."""
+        if judge.structured:
+            return "json" if self.rationale else "json_bare"
+        return "line" if self.rationale else self.bare
+
+    @model_validator(mode="after")
+    def _prompts_fit(self) -> Self:
+        for judge in self.judges:
+            for prompt in self.steps[0].prompts:  # type: ignore[attr-defined]
+                refuse_unfit(prompt, self.shown, self.words, self.ending(judge))
+        return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -90,6 +110,9 @@ class Panel(Judging):
 
 class Pairwise(Panel, Aggregated):
     """Two answers side by side, in both orders; answers get log-odds as rating `worth`, pairs a probability."""
+
+    shown: ClassVar[tuple[str, ...]] = ("prompt", "answer_a", "answer_b")
+    bare: ClassVar[str] = "letter"
 
     use: Literal["pairwise"] = "pairwise"
     prompt: PromptFile = Field("pairwise.en", description="A shipped prompt, or a `.md` file of your own.")
@@ -122,6 +145,8 @@ class Pairwise(Panel, Aggregated):
 class Constitutional(Pairwise):
     """The same under one drawn principle a row (Constitutional AI: Bai et al. 2022)."""
 
+    words: ClassVar[tuple[str, ...]] = ("principle",)
+
     use: Literal["constitutional"] = "constitutional"
     prompt: PromptFile = Field("constitutional_choice.en", description="A shipped prompt, or a `.md` file of your own, with `principle`.")
     constitution: ConstitutionFile = Field("constitution", description="The principles: a name, or a `.yaml` file of your own.")
@@ -134,6 +159,7 @@ class Constitutional(Pairwise):
 class Rated(Panel):
     """A number for each answer and aspect, the mean of what all judges say; a pair is turned so that the greater mean is chosen."""
 
+    rationale: bool = Field(True, description="Reasons first, then the number.")
     aspects: dict[str, PromptFile] = Field(min_length=1, description="Name of the rating, and the prompt that asks for it.")
     low: int = Field(1, ge=0, description="Least number of the scale, as the prompts have it.")
     high: int = Field(5, ge=1, le=100, description="Greatest number of the scale.")
@@ -173,6 +199,7 @@ class RatedDocuments(Rated):
     """A number from 0 to 5 for each document under a rubric (FineWeb-Edu: Penedo et al. 2024); it stands in the metadata, as `ratings`."""
 
     takes: ClassVar[tuple[str, ...]] = ("document",)
+    shown: ClassVar[tuple[str, ...]] = ("document",)
 
     use: Literal["documents"] = "documents"
     aspects: dict[str, PromptFile] = Field({"edu_quality": "edu_quality.en"}, min_length=1, description="Name of the rating, and its prompt.")
@@ -186,7 +213,10 @@ class Ranking(Panel):
     A pair is turned so that the better place is chosen; equal places are a tie, and no pair.
     """
 
+    words: ClassVar[tuple[str, ...]] = ("count",)
+
     use: Literal["ranking"] = "ranking"
+    rationale: bool = Field(True, description="Reasons first, then the order.")
     prompt: PromptFile = Field("ranking.en", description="A shipped prompt, or a `.md` file of your own.")
     orders: Literal["both", "one"] = Field("both", description="one: half the calls.")
 
@@ -203,7 +233,10 @@ class Factuality(Panel):
     pair both answers count; what stays is turned where the rejected one alone is borne out.
     """
 
+    shown: ClassVar[tuple[str, ...]] = ("snippet", "question", "reply")
+
     use: Literal["factuality"] = "factuality"
+    rationale: bool = Field(True, description="Reasons first, then the verdict.")
     prompt: PromptFile = Field("factuality_verdict.en", description="A shipped prompt, or a `.md` file of your own.")
     known: float = Field(0.5, gt=0, le=1, description="Least share of correct answers at which the model knows.")
     wrong: float = Field(1.0, gt=0, le=1, description="Least share of incorrect answers at which it reliably errs.")

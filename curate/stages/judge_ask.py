@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import chain
 from math import ceil
 
+import numpy as np
+
 from curate.judges.asking import Ask
 from curate.judges.order import in_order
 from curate.judges.statistics import hard_votes
@@ -97,5 +99,5 @@ def _log_odds(said: list[Row]) -> float | None:
     won = [{"first": 1.0, "tie": 0.5, "second": 0.0}.get(verdict["label"]) for verdict in said]
     if won == [None, None]:
         return None
-    votes = hard_votes.Votes(*([part] for value in won for part in (value or 0.0, float(value is not None))))
+    votes = hard_votes.Votes(*(np.array([part]) for value in won for part in (value or 0.0, float(value is not None))))
     return float(log_odds(_UNKNOWN_JUDGE.probability(votes))[0])

@@ -38,10 +38,6 @@ class Question(NamedTuple):
         return [{**nothing, **self.known, **about, **one, **(used if number == 0 else dict.fromkeys(used, 0))} for number, one in enumerate(said)]
 
 
-def _ending(judge: JudgeModel, rationale: bool) -> str:
-    return "json" if judge.structured else "line" if rationale else "letter"
-
-
 def _prompt(name: str) -> Prompt:
     return load_prompt(prompt_path(name))
 
@@ -69,11 +65,11 @@ def principle(stage: Pairwise, unit: Judged) -> tuple[Words, str | None]:
 
 def pair_question(stage: Pairwise, unit: Judged, judge: JudgeModel, pair: Pair, order: int, draw: int = 0) -> Question:
     """One judge, one pair, one order."""
-    prompt, ending = _prompt(stage.prompt), _ending(judge, stage.rationale)
+    prompt, ending = _prompt(stage.prompt), stage.ending(judge)
     words, name = principle(stage, unit)
     first, second = pair[::-1] if order else pair
     data = {"prompt": unit.prompt, "answer_a": first.text, "answer_b": second.text}
-    call = Call(judge, prompt.messages(data, words, ending), prompt.hash, draw, parse.pairwise_schema())
+    call = Call(judge, prompt.messages(data, words, ending), prompt.hash, draw, parse.pairwise_schema(stage.rationale))
     known = {"row_id": unit.id, "kind": "pairwise", "order": order, "a": pair[0].id, "b": pair[1].id, "principle": name}
     return Question(judge, call, known, partial(_chosen, ending))
 
@@ -90,9 +86,9 @@ def pair_questions(stage: Pairwise, unit: Judged) -> list[Question]:
 
 def _chosen(ending: str, reply: Reply) -> list[Row]:
     """The verdict by log-probabilities where they came, else by the text, read strictly."""
-    readers = {"letter": parse.pairwise_letter_text, "line": parse.pairwise_line, "json": parse.pairwise_json}
-    said = readers[ending](reply.text)
-    if reply.positions and ending != "json" and said.label != TIE:
+    readers = {"letter": parse.pairwise_letter_text, "line": parse.pairwise_line}
+    said = readers.get(ending, parse.pairwise_json)(reply.text)
+    if reply.positions and ending in readers and said.label != TIE:
         said = parse.pairwise_letter(reply.positions)._replace(rationale=said.rationale)
     return [{"label": said.label, "logit": said.logit, "missing_mass": said.missing_mass, "rationale": said.rationale}]
 
@@ -109,17 +105,17 @@ def rating_questions(stage: Rated, unit: Judged) -> list[Question]:
 
 
 def _rating_question(stage: Rated, unit: Judged, answer: Answer, aspect: str, judge: JudgeModel, draw: int) -> Question:
-    prompt, ending = _prompt(stage.aspects[aspect]), _ending(judge, True)
+    prompt, ending = _prompt(stage.aspects[aspect]), stage.ending(judge)
     data: Data = {"prompt": unit.prompt, "answer": answer.text}
     if stage.takes == ("document",):
         data = {"document": answer.text[: stage.document_chars]}  # type: ignore[attr-defined]
-    call = Call(judge, prompt.messages(data, ending=ending), prompt.hash, draw, parse.rating_schema(stage.low, stage.high))
+    call = Call(judge, prompt.messages(data, ending=ending), prompt.hash, draw, parse.rating_schema(stage.low, stage.high, stage.rationale))
     known = {"row_id": unit.id, "kind": f"rating:{aspect}", "order": 0, "a": answer.id}
-    return Question(judge, call, known, partial(_rated, stage, ending))
+    return Question(judge, call, known, partial(_rated, stage, judge))
 
 
-def _rated(stage: Rated, ending: str, reply: Reply) -> list[Row]:
-    read = parse.rating_json if ending == "json" else parse.rating_line
+def _rated(stage: Rated, judge: JudgeModel, reply: Reply) -> list[Row]:
+    read = parse.rating_json if judge.structured else parse.rating_line
     said = read(reply.text, stage.low, stage.high)
     return [{"label": UNREADABLE if said.value is None else None, "value": said.value, "rationale": said.rationale}]
 
@@ -134,16 +130,16 @@ def ranking_questions(stage: Ranking, unit: Judged) -> list[Question]:
 
 
 def _ranking_question(stage: Ranking, unit: Judged, judge: JudgeModel, order: int, shown: list[int]) -> Question:
-    prompt, ending = _prompt(stage.prompt), _ending(judge, True)
+    prompt, ending = _prompt(stage.prompt), stage.ending(judge)
     answers = [unit.answers[place] for place in shown]
     data: Data = {"prompt": unit.prompt, "answer": [answer.text for answer in answers]}
-    call = Call(judge, prompt.messages(data, {"count": len(answers)}, ending), prompt.hash, 0, parse.ranking_schema())
-    return Question(judge, call, {"row_id": unit.id, "kind": "ranking", "order": order}, partial(_ranked, ending, answers))
+    call = Call(judge, prompt.messages(data, {"count": len(answers)}, ending), prompt.hash, 0, parse.ranking_schema(stage.rationale))
+    return Question(judge, call, {"row_id": unit.id, "kind": "ranking", "order": order}, partial(_ranked, judge, answers))
 
 
-def _ranked(ending: str, answers: list[Answer], reply: Reply) -> list[Row]:
+def _ranked(judge: JudgeModel, answers: list[Answer], reply: Reply) -> list[Row]:
     """One verdict an answer, its value the place that it got."""
-    read = parse.ranking_json if ending == "json" else parse.ranking_line
+    read = parse.ranking_json if judge.structured else parse.ranking_line
     said = read(reply.text, len(answers))
     if said.ranks is None:
         return [{"label": UNREADABLE, "rationale": said.rationale}]
@@ -159,14 +155,16 @@ def factual_questions(stage: Factuality, unit: Judged) -> list[Question]:
     for answer in unit.answers:
         for judge in stage.judges:
             data = {"snippet": snippet, "question": unit.prompt, "reply": answer.text}
-            call = Call(judge, prompt.messages(data, ending="line"), prompt.hash)
+            schema = parse.verdict_schema(list(FACTUAL), stage.rationale)
+            call = Call(judge, prompt.messages(data, ending=stage.ending(judge)), prompt.hash, schema=schema)
             known = {"row_id": unit.id, "kind": "factuality", "order": 0, "a": answer.id}
-            questions.append(Question(judge, call, known, _checked))
+            questions.append(Question(judge, call, known, partial(_checked, judge)))
     return questions
 
 
-def _checked(reply: Reply) -> list[Row]:
-    word = parse.verdict_line(reply.text, list(FACTUAL))
+def _checked(judge: JudgeModel, reply: Reply) -> list[Row]:
+    read = parse.verdict_json if judge.structured else parse.verdict_line
+    word = read(reply.text, list(FACTUAL))
     return [{"label": word or UNREADABLE, "value": FACTUAL.get(word) if word else None}]
 
 

@@ -60,7 +60,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def _unreadable(said: dict) -> str:
-    return f"{said['unreadable_share']:.1%} of its {said['verdicts']:,} verdicts cannot be read; look at `reply` in verdicts/, and at the prompt"
+    return f"{said['unreadable_share']:.1%} of its {said['verdicts']:,} verdicts cannot be read; look at `reply` in verdicts/, at the prompt and at `max_tokens`"
 
 
 def _counted(verdicts: pl.DataFrame) -> dict[str, dict[str, int]]:

@@ -78,7 +78,8 @@ def make(
     output.finish(directory, judge.shard_bytes)
     _keep_verdicts(room)
     told = report(said, lengths, models)
-    told = {**told, **heard, **selected, "warnings": [*told["warnings"], *heard.get("warnings", [])]}
+    unproven = [selected["select"]["sentence"]] if selected and selected["select"]["threshold"] is None else []
+    told = {**told, **heard, **selected, "warnings": [*told["warnings"], *heard.get("warnings", []), *unproven]}
     for warning in told["warnings"]:
         logger.warning("%s", warning)
     timings = {"ask": asked - wall, "label": time.monotonic() - asked}

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.artifact import Counts, InputAccount
+from curate.artifact import Counts, InputAccount, StepAccount
 from curate.ledger import LEDGER
 from curate.outputs import weight_ranges
 from curate.stages.given import Given
@@ -90,6 +90,14 @@ def counts(whole: Whole) -> Counts:
         expanded={name: rows for name, rows in expanded.items() if rows},
         written=int((parts * plan.times).sum()),
     )
+
+
+def steps(total: Counts, cpu_s: float) -> list[StepAccount]:
+    """The laws, where rows broke any, and the mix: a funnel shows the reasons of the steps that are listed."""
+    lawless = sum(rows for name, rows in total.dropped.items() if name.startswith("laws."))
+    lawful = total.read - lawless
+    laws = [StepAccount(**{"name": "laws", "in": total.read, "out": lawful, "cpu_s": 0.0})] if lawless else []
+    return [*laws, StepAccount(**{"name": "mix", "in": lawful, "out": total.kept, "cpu_s": cpu_s})]
 
 
 def inputs(whole: Whole, limit: int | None) -> list[InputAccount]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from curate import ledger
-from curate.artifact import StepAccount, write_json
+from curate.artifact import write_json
 from curate.config import UsageError
 from curate.executors import Executor, Progress
 from curate.stages.accounts import Made
@@ -21,7 +21,7 @@ from curate.stages.given import Given
 from curate.stages.mix import Mix
 from curate.stages.mix_formats import refuse_shapes
 from curate.stages.mix_plan import Plan, plan
-from curate.stages.mix_report import Whole, counts, inputs, report, write_ledger
+from curate.stages.mix_report import Whole, counts, inputs, report, steps, write_ledger
 from curate.stages.mix_scan import scan
 from curate.stages.mix_units import Units
 from curate.stages.mix_write import write_runs, write_split
@@ -139,7 +139,7 @@ def _made(whole: Whole, files: dict[str, list[str]], limit: int | None, clock: C
     return Made(
         inputs=inputs(whole, limit),
         counts=total,
-        steps=[StepAccount(**{"name": "mix", "in": total.read, "out": total.kept, "cpu_s": sum(clock.cpu.values())})],
+        steps=steps(total, sum(clock.cpu.values())),
         damage=[],
         report=report(whole, files),
         tokens=size if whole.mix.unit == "tokens" else None,

@@ -52,7 +52,8 @@ class Pairs:
         self.files = [path for path in sorted((artifact.path / "data").glob("*.parquet"))]
         self.shape = shape_of(pl.read_parquet_schema(self.files[0])) if self.files else None
         if self.shape not in _TEXTS:
-            raise UsageError(f"{artifact.path}: holds {self.shape or 'no'} rows; label an artifact of preference or candidates rows")
+            held = f"{self.shape} rows" if self.shape else "rows as a trainer reads them"
+            raise UsageError(f"{artifact.path}: holds {held}; label preference or candidates rows, such as those that it was made of")
         self.by_key = {pair.key: pair for pair in sorted(self._pairs(), key=lambda pair: self._draw("order", pair))}
         if not self.by_key:
             raise UsageError(f"{artifact.path}: no row has two different answers")

@@ -16,11 +16,10 @@ from pydantic import Field
 
 from curate.config import Model, UsageError
 from curate.contract import Tokenizer
-from curate.contract.files import rows_of
 from training.config import Run
-from training.data import source_of
-from training.evaluation.checkpoint import ADAPTER, opened
-from training.models import folder_of, on_gpu, weights_hash
+from training.data import source_of, turns_of
+from training.evaluation.checkpoint import answering, opened
+from training.models import folder_of, is_adapter, on_gpu, weights_hash
 from training.receipt import versions
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def prompts_of(data: str, split: str, limit: int | None = None) -> list[Prompt]:
     """The first prompts of a split, each once: its `prompt`, or a conversation up to its last question. Raises UsageError where it has none."""
     source = source_of(Run(model="none", data=data, split=split, output="none", simulated=True))
     found: dict[str, Prompt] = {}
-    for row in (row for file in source.files(split) for row in rows_of(file)):
+    for row in source.rows(split):
         turns = _asked(row.columns)
         if turns is None:
             raise UsageError(f"{data}: {row.name}: neither a prompt of turns nor messages; write rows by the output `grpo` or `chosen_rejected`")
@@ -71,8 +70,8 @@ def prompts_of(data: str, split: str, limit: int | None = None) -> list[Prompt]:
 
 def _asked(row: dict) -> list[dict] | None:
     """The turns before the last answer, without empty fields; None where the row has no turns."""
-    turns = row.get("prompt") or row.get("messages")
-    if not isinstance(turns, list):
+    turns = turns_of(row.get("prompt") or row.get("messages"))
+    if turns is None:
         return None
     end = next((place for place in range(len(turns), 0, -1) if turns[place - 1]["role"] != "assistant"), 0)
     return [{name: value for name, value in turn.items() if value is not None} for turn in turns[:end]] or None
@@ -100,18 +99,15 @@ def identity(model: str, prompts: Sequence[Prompt], sampling: Sampling) -> str:
 
 def _weights(model: str) -> dict[str, str]:
     """Hashes of a model's files, adapters too."""
-    if (Path(model) / ADAPTER).exists() and not (Path(model) / "config.json").exists():
+    if is_adapter(Path(model)):
         files = sorted(path for path in Path(model).iterdir() if path.suffix in (".safetensors", ".json", ".jinja"))
         return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.name != "trainer_state.json"}
     return weights_hash(str(folder_of(model)))
 
 
 def _answered(name: str, prompts: Sequence[Prompt], sampling: Sampling) -> list[str]:
+    answering(name)
     of = opened(name)
-    if of.scores:
-        raise UsageError(f"{name}: a reward model writes no answers; name the policy")
-    if of.tokenizer.template() is None:
-        raise UsageError(f"{name}: no chat template, so it does not know where to answer; fine-tune it with one, such as `template: chatml`")
     model = of.model.bfloat16() if on_gpu() else of.model
     asked = [of.tokenizer.encode(of.tokenizer.render(prompt.turns, prompt.tools, True).text).ids for prompt in prompts]
     _refuse_long(name, model, prompts, asked, sampling)

@@ -11,9 +11,10 @@ from curate.config import UsageError
 from training.arguments import CHECKPOINTS
 from training.checkpoints import is_whole
 from training.evaluation.answers import Sampling, answers_of, prompts_of
-from training.evaluation.checkpoint import opened, scorer_folder
+from training.evaluation.checkpoint import opened
 from training.evaluation.likelihood import rewards
 from training.evaluation.measures import Measure, mean_of
+from training.models import scorer_folder
 
 CHOSEN = "best_checkpoint.json"
 

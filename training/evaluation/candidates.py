@@ -2,16 +2,15 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.artifact import RECEIPT, Counts, InputAccount, ParentAccount, Receipt, file_accounts, read_receipt, write_receipt
+from curate.artifact import RECEIPT, Counts, InputAccount, Receipt, file_accounts, write_receipt
 from curate.rows import SHAPES, arrow_schema, content_id
 from training.evaluation.answers import Prompt
-from training.receipt import versions
+from training.receipt import parent, versions
 
 _SIDES = ("-0", "-1")
 
@@ -53,15 +52,9 @@ def _text(calls: object) -> str | None:
 
 def _receipt(directory: Path, fingerprint: str, models: tuple[str, str], rows: int) -> Receipt:
     counts = Counts(read=rows, kept=rows, dropped={}, ignored={}, written=rows)
-    parents = [_parent(name, Path(model), directory) for name, model in zip(("model", "against"), models, strict=True) if (Path(model) / RECEIPT).exists()]
+    parents = [one for name, model in zip(("model", "against"), models, strict=True) for one in parent(name, Path(model), directory)]
     inputs = [InputAccount(id="prompts", fingerprint=fingerprint, rows=rows, bytes=0)]
     return Receipt(
         recipe="win_rate", stage="answers", fingerprint=fingerprint, config={}, inputs=inputs, parents=parents, counts=counts, steps=[],
         files=list(file_accounts(directory, ("data",))), damage=[], versions=versions(),
     )  # fmt: skip
-
-
-def _parent(name: str, place: Path, child: Path) -> ParentAccount:
-    of = read_receipt(place)
-    path = Path(os.path.relpath(place.resolve(), child.resolve())).as_posix()
-    return ParentAccount(name=name, path=path, recipe=of.recipe, stage=of.stage, fingerprint=of.fingerprint)

@@ -8,9 +8,8 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from curate.config import Model
-from curate.contract.files import rows_of
 from training.config import Run
-from training.data import source_of
+from training.data import Source, source_of
 from training.evaluation.answers import Sampling
 from training.evaluation.wins import Judge
 
@@ -27,11 +26,14 @@ class HeldOut(Model):
 
     def files(self) -> list[Path]:
         """The files of the split. Raises UsageError where there is none."""
-        return source_of(Run(model="none", data=self.data, split=self.split, output="none", simulated=True)).files(self.split)
+        return self._source().files(self.split)
 
     def rows(self) -> Iterator[dict]:
         """The columns of the rows."""
-        return islice((row.columns for file in self.files() for row in rows_of(file)), self.limit)
+        return islice((row.columns for row in self._source().rows(self.split)), self.limit)
+
+    def _source(self) -> Source:
+        return source_of(Run(model="none", data=self.data, split=self.split, output="none", simulated=True))
 
 
 class Measured(Sampling):

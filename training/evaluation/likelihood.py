@@ -4,17 +4,21 @@ Pairs are scored by a reward model, or by DPO's implicit reward log p(y|x) - log
 (Rafailov et al. 2023, 4), without a reference by log p(y|x) alone.
 """
 
+import logging
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from curate.config import UsageError
-from curate.contract import Prediction, Settings, predict
+from curate.contract import Kind, Prediction, Settings, predict
 from training.evaluation.checkpoint import Opened
 from training.evaluation.measures import Measure, exponential, interval, mean, share_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+logger = logging.getLogger(__name__)
 
 
 class Cost(NamedTuple):
@@ -51,13 +55,29 @@ def score(model: "PreTrainedModel", ids: list[int]) -> float:
         return float(model(input_ids=torch.tensor([ids], device=model.device)).logits[0, 0])
 
 
+def _taken(kind: Kind, of: Opened, rows: Iterable[dict], settings: Settings) -> Iterator[tuple[dict, Prediction]]:
+    """The rows that a trainer would take, with their sequences; how many others there are, and why, is logged. Raises UsageError where it takes none."""
+    left_out: Counter[str] = Counter()
+    taken = 0
+    for row in rows:
+        prediction = predict(kind, row, of.tokenizer, settings)
+        reason = prediction.stops or prediction.dropped
+        if reason:
+            left_out[reason] += 1
+        else:
+            taken += 1
+            yield row, prediction
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in left_out.most_common())
+    if not taken:
+        raise UsageError(f"no row can be measured: {reasons or 'there is none'}; see `curate check --for {kind}`")
+    if left_out:
+        logger.warning("%s of %s rows are left out: %s; see `curate check --for %s`", left_out.total(), taken + left_out.total(), reasons, kind)
+
+
 def costs(of: Opened, rows: Iterable[dict], settings: Settings) -> list[Cost]:
     """What each row costs that the trainer of SFT would take."""
     found = []
-    for row in rows:
-        prediction = predict("sft", row, of.tokenizer, settings)
-        if prediction.stops or prediction.dropped:
-            continue
+    for _, prediction in _taken("sft", of, rows, settings):
         one = prediction.sequences[0]
         text = of.tokenizer.decode([number for number, trained in zip(one.input_ids, one.loss, strict=True) if trained])
         found.append(Cost(-log_likelihood(of.model, one.input_ids, one.loss), max(sum(one.loss[1:]), 1), max(len(text.encode()), 1)))
@@ -75,10 +95,7 @@ def perplexity(of: Opened, rows: Iterable[dict], settings: Settings) -> dict[str
 def margins(of: Opened, reference: Opened | None, rows: Iterable[dict], settings: Settings) -> list[Gap]:
     """By how much chosen scores above rejected, in each pair that the trainer of DPO would take."""
     found = []
-    for row in rows:
-        prediction = predict("dpo", row, of.tokenizer, settings)
-        if prediction.stops or prediction.dropped:
-            continue
+    for row, prediction in _taken("dpo", of, rows, settings):
         chosen, rejected = _rewards(of, reference, prediction)
         found.append(Gap(str(row.get("prompt") or row["chosen"]), chosen - rejected))
     return found

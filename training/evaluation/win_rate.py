@@ -7,9 +7,9 @@ from pydantic import Field
 
 from curate.artifact import write_json
 from training.evaluation.answers import Sampling, answers_of, prompts_of
+from training.evaluation.checkpoint import answering
 from training.evaluation.measures import Measure, share_of
 from training.evaluation.wins import Compared, Judge, compared, equal
-from training.models import folder_of
 
 RESULT = "win_rate.json"
 
@@ -65,7 +65,7 @@ class Outcome(NamedTuple):
 
 def win_rate(config: WinRate) -> Outcome:
     """Answer, judge and count; the result is also written to `output`. Raises StoppedError where a judge's budget or endpoint does."""
-    folder_of(config.model), folder_of(config.against)
+    answering(config.model), answering(config.against)
     config.refuse_mistakes()
     prompts, models, output = prompts_of(config.data, config.split, config.limit), (config.model, config.against), Path(config.output)
     sides = [answers_of(name, prompts, config.sampling, output / "answers") for name in models]

@@ -19,8 +19,9 @@ from curate.config import Model, UsageError
 from curate.judges.verdicts import FIRST, TIE, UNREADABLE
 from training.evaluation.answers import Prompt
 from training.evaluation.candidates import side_of, write_candidates
-from training.evaluation.checkpoint import opened, scorer_folder
+from training.evaluation.checkpoint import opened
 from training.evaluation.likelihood import rewards, right
+from training.models import scorer_folder
 
 CANDIDATES = "candidates"
 """The recipe's parameter that takes the artifact of answers."""

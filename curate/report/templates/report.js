@@ -1,5 +1,5 @@
 "use strict";
-// Draws each chart when it first comes into view, in the colours of light or dark, and again when those change.
+// Draws the charts one after another, in the colours of light or dark, and again when those change.
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const drawn = new Map();
 
@@ -21,19 +21,19 @@ function config() {
 function draw(place) {
   const spec = JSON.parse(place.querySelector("script").textContent);
   const target = place.querySelector(".plot");
-  vegaEmbed(target, spec, { renderer: "svg", actions: false, config: config(), ast: false })
+  return vegaEmbed(target, spec, { renderer: "svg", actions: false, config: config(), ast: false })
     .then((view) => { drawn.set(place, view); target.removeAttribute("aria-busy"); })
     .catch((error) => { target.textContent = "This chart cannot be drawn: " + error.message; });
 }
 
-const watcher = new IntersectionObserver((entries) => {
-  for (const entry of entries) {
-    if (!entry.isIntersecting) continue;
-    watcher.unobserve(entry.target);
-    draw(entry.target);
+// All of them, not those in view: a printed or photographed page is whole. Between two the page can be used.
+async function drawAll() {
+  for (const place of document.querySelectorAll(".chart")) {
+    await draw(place);
+    await new Promise((done) => setTimeout(done));
   }
-}, { rootMargin: "300px" });
-document.querySelectorAll(".chart").forEach((place) => watcher.observe(place));
+}
+drawAll();
 dark.addEventListener("change", () => drawn.forEach((view, place) => { view.finalize(); draw(place); }));
 
 document.querySelectorAll(".move").forEach((move) => {

@@ -20,6 +20,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
 )
+from pydantic_core import PydanticCustomError
 
 from curate.errors import StoppedError, UsageError
 
@@ -185,12 +186,19 @@ def explain(error: ValidationError, model: type[BaseModel], path: str, node: yam
     """One line for each mistake: `file:line: what; did you mean ...?`"""
     lines = []
     for item in error.errors():
-        where = f"{path}:{line_of(node, item['loc'])}"
-        lines.append((line_of(node, item["loc"]), f"{where}: {_what(item, model)}"))
+        line = line_of(node, item.get("ctx", {}).get("place", item["loc"]))
+        lines.append((line, f"{path}:{line}: {_what(item, model)}"))
     return [text for _, text in dict.fromkeys(sorted(lines, key=lambda pair: pair[0]))]
 
 
+def mistake_at(place: tuple[str | int, ...], message: str) -> PydanticCustomError:
+    """What a validator of the whole raises for a mistake in a part: `explain` names the line of `place`."""
+    return PydanticCustomError("mistake", "{message}", {"message": message, "place": place})
+
+
 def _what(item: dict, model: type[BaseModel]) -> str:
+    if item["type"] == "mistake":
+        return item["msg"]
     key = next((str(part) for part in reversed(item["loc"]) if isinstance(part, str)), "recipe")
     if item["type"] == "extra_forbidden":
         return f"unknown key '{key}'{suggestion(key, known_keys(model, item['loc']))}"

@@ -8,7 +8,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from curate.card.words import CardWords
-from curate.config import Located, Model, UsageError, anchored, explain, line_of, read_yaml, suggestion
+from curate.config import Located, Model, UsageError, anchored, explain, line_of, mistake_at, read_yaml, suggestion
 from curate.executors import Executor, LocalExecutor
 from curate.judges.budget import Budget
 from curate.judges.endpoint import Endpoint
@@ -81,10 +81,10 @@ class Recipe(Model):
         for place, block in enumerate(self.stages):
             before = self.stages[:place]
             if block.name in [other.name for other in before if other.name]:
-                raise ValueError(f"stage {place + 1}: the name '{block.name}' is taken; give it another")
-            for wanted in block.inputs.values():
+                raise mistake_at(("stages", place, "name"), f"stage {place + 1}: the name '{block.name}' is taken; give it another")
+            for name, wanted in block.inputs.items():
                 if wanted.recipe is None and wanted.artifact is None:
-                    _expect_stage(wanted.stage, before, place)
+                    _expect_stage(wanted.stage, before, ("stages", place, block.kind, "sources", name))
         return self
 
     @field_validator("params")
@@ -96,13 +96,13 @@ class Recipe(Model):
         return params
 
 
-def _expect_stage(wanted: str | None, before: list[StageBlock], place: int) -> None:
-    """ValueError where a stage reads one that does not stand before it."""
+def _expect_stage(wanted: str | None, before: list[StageBlock], place: tuple[str, int, str, str, str]) -> None:
+    """Refuse a stage that reads one which does not stand before it."""
     if not before:
-        raise ValueError(f"stage {place + 1} reads rows, and no stage stands before it; name a `recipe:` or an `artifact:`")
-    known = [block.name for block in before if block.name] + [block.kind for block in before]
+        raise mistake_at(place, f"stage {place[1] + 1} reads rows, and no stage stands before it; name a `recipe:` or an `artifact:`")
+    known = list(dict.fromkeys([block.name for block in before if block.name] + [block.kind for block in before]))
     if wanted is not None and wanted not in known:
-        raise ValueError(f"stage {place + 1}: no stage '{wanted}' before it{suggestion(wanted, known)}")
+        raise mistake_at(place, f"stage {place[1] + 1}: no stage '{wanted}' before it{suggestion(wanted, known)}")
 
 
 class Loaded(NamedTuple):

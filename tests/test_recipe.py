@@ -103,6 +103,20 @@ def test_a_bad_recipe_is_refused_with_file_and_line(tmp_path: Path, text: str, s
     assert mistakes(tmp_path, text).startswith(start)
 
 
+def test_a_source_that_no_stage_before_makes_is_named_with_its_own_line(tmp_path: Path) -> None:
+    text = """stages:
+  - name: chats
+    ingest: {source: rows.jsonl}
+  - mix:
+      sources:
+        chats: {share: 0.5}
+        other: {stage: chat, share: 0.5}
+      splits: {train: rest as messages}
+"""
+    (tmp_path / "rows.jsonl").write_text("{}", encoding="utf-8")
+    assert "recipe.yaml:7: stage 2: no stage 'chat' before it; did you mean 'chats'?" in mistakes(tmp_path, text)
+
+
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         load(tmp_path / "none.yaml")

@@ -84,7 +84,7 @@ def plan(
         return
     for place, stage in enumerate(planned):
         total = size(sum(file.size or 0 for file in stage.files))
-        reads = ", ".join(need.directory.name for need in stage.needs) or f"{len(stage.files):,} files, {total}"
+        reads = ", ".join(need.directory.name for need in stage.needs) or f"{len(stage.files):,} file{'s' * (len(stage.files) != 1)}, {total}"
         print(f"{stage.loaded.recipe.name} {stage.number:02d} {stage.kind}: {reads}: {'done' if stage.directory in done else 'to do'}")
         print(f"   {' -> '.join(step.name for step in stage.stage.steps)}")
         if place in asked:
@@ -134,7 +134,8 @@ def _check_recipe(recipe: Path, sets: list[str]) -> None:
     if recipe.is_dir():
         raise UsageError(f"{recipe}: an artifact; say which trainer will read it: --for sft, dpo, kto or reward")
     loaded = load(recipe, params(sets))
-    print(f"{recipe}: {len(loaded.recipe.stages)} stages, no mistakes")
+    count = len(loaded.recipe.stages)
+    print(f"{recipe}: {count} stage{'s' * (count != 1)}, no mistakes")
 
 
 @app.command()

@@ -22,7 +22,7 @@ os.environ.setdefault("CURATE_CACHE", str(Path(tempfile.gettempdir()) / "curate-
 def offline_trainers(request: pytest.FixtureRequest) -> Iterator[None]:
     """No trainer's test asks a hub; the tests of hubs run in the same process, so this ends with the file."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.module.__name__.startswith("test_training"):
+        if request.module.__name__.startswith(("test_training", "test_ablation")):
             patch.setenv("HF_HUB_OFFLINE", "1")
         yield
 

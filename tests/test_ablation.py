@@ -2,14 +2,12 @@
 
 import gzip
 import json
-import os
 from pathlib import Path
 
 import pytest
 from conftest import cut_sample
 
 pytest.importorskip("trl", reason="TRL is an extra")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import polars as pl
 from judge_stages import table

@@ -166,7 +166,7 @@ def entries() -> Iterator[tuple[str, str, dict]]:
 def test_llama_factory_reads_every_row_by_the_entry_that_is_written_for_it(tmp_path: Path, use: str, shape: str, row: dict) -> None:
     made = output(use, **({"chosen": True} if "chosen" in type(output(use)).model_fields else {}))
     info = made.info("mine", ["mine.parquet"])
-    if use in ("prompt_completion", "grpo"):
+    if use in ("prompt_completion", "preference", "grpo"):
         assert info == {}
         return
     assert info["mine"]["file_name"] == "mine.parquet"

@@ -1,8 +1,10 @@
 """Small artifacts to publish: real recipes over rows that hold everything that must never go up."""
 
 import json
+import shutil
 from pathlib import Path
 
+import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 import curate
@@ -47,6 +49,19 @@ def web_mix(folder: Path, recipe: str = WEB) -> Artifact:
     pages(folder)
     (folder / "pages.yaml").write_text(recipe, encoding="utf-8")
     return curate.run(folder / "pages.yaml", root=folder / "runs", workers=1)
+
+
+@pytest.fixture(scope="module")
+def mix(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """Made once for a file of tests, which leave it alone."""
+    return web_mix(tmp_path_factory.mktemp("push"))
+
+
+@pytest.fixture
+def copy(mix: Artifact, tmp_path: Path) -> Artifact:
+    """One that a test may change."""
+    shutil.copytree(mix.path.parent, tmp_path / "pages")
+    return Artifact(tmp_path / "pages" / mix.path.name)
 
 
 PACKED = """\

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,27 +13,17 @@ import polars as pl
 import pytest
 from hub_place import addresses, emulated
 from hub_server import Fault, Hub
-from published import MAIL, RESERVED, web_mix
+from published import MAIL, RESERVED, copy, mix
 
 from curate.artifact import Artifact, write_receipt
 from curate.config import StoppedError, UsageError
 from curate.hub.contents import contents
 from curate.hub.push import push
 
+__all__ = ["copy", "mix"]
 NAME = "owner/pages"
 TEXTS = {"README.md", "croissant.json", "provenance.json"}
 SECRET = "s3cr3t-of-the-judge"
-
-
-@pytest.fixture(scope="module")
-def mix(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return web_mix(tmp_path_factory.mktemp("push"))
-
-
-@pytest.fixture
-def copy(mix: Artifact, tmp_path: Path) -> Artifact:
-    shutil.copytree(mix.path.parent, tmp_path / "pages")
-    return Artifact(tmp_path / "pages" / mix.path.name)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What a push leaves at a Hub and how it comes back: on the emulated Hub, or by `make test-hub` with HF_TOKEN on the real one."""
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ import polars as pl
 import pytest
 from hub_place import Place, place
 from huggingface_hub import CommitOperationAdd
-from published import packed_mix, web_mix
+from published import copy, mix, packed_mix
 
 from curate.artifact import Artifact
 from curate.executors import LocalExecutor
@@ -19,20 +18,10 @@ from curate.stages.given import Given
 from curate.stages.publish import Publish
 from curate.stages.publish_run import make
 
+__all__ = ["copy", "mix"]
 TEXTS = {"README.md", "croissant.json", "provenance.json"}
 SETTINGS = {"extra/axolotl.json", "extra/dataset_info.json"}
 LOADED = "import datasets, json, sys\nfor split, rows in sorted(datasets.load_dataset(sys.argv[1]).items()): print(json.dumps([split, rows.to_list()]))"
-
-
-@pytest.fixture(scope="module")
-def mix(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return web_mix(tmp_path_factory.mktemp("push"))
-
-
-@pytest.fixture
-def copy(mix: Artifact, tmp_path: Path) -> Artifact:
-    shutil.copytree(mix.path.parent, tmp_path / "pages")
-    return Artifact(tmp_path / "pages" / mix.path.name)
 
 
 @pytest.fixture

@@ -31,7 +31,6 @@ from training.models import policy_folder
 
 __all__ = ["Measure", "evaluate", "interval", "main", "mean"]
 
-
 Shape = TypeVar("Shape", bound=Model)
 
 
@@ -69,10 +68,6 @@ def _checkpoints(given: argparse.Namespace) -> list[str]:
     return best_checkpoint.choose(given.run, given.data, given.split, given.reward, _sampling(given), given.limit).lines()
 
 
-def _harness(given: argparse.Namespace) -> list[str]:
-    return harness.run(given.model, given.tasks, given.more)
-
-
 def _sampling(given: argparse.Namespace) -> Sampling:
     return _valid(Sampling, {name: getattr(given, name) for name in Sampling.model_fields})
 
@@ -87,7 +82,8 @@ def _valid(shape: type[Shape], named: dict[str, object]) -> Shape:
 
 
 _WORK = {
-    "perplexity": _likelihood, "pairs": _likelihood, "win-rate": _win_rate, "ifeval": _ifeval, "checkpoints": _checkpoints, "harness": _harness,
+    "perplexity": _likelihood, "pairs": _likelihood, "win-rate": _win_rate, "ifeval": _ifeval, "checkpoints": _checkpoints,
+    "harness": lambda given: harness.run(given.model, given.tasks, given.more),
 }  # fmt: skip
 
 

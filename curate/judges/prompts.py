@@ -148,19 +148,19 @@ def refuse_unfit(name: str, data: Iterable[str], words: Iterable[str] = (), endi
 
 def constitution_path(name: str) -> Path:
     """The file of shipped principles (`constitution.pt`) or of a user's own (a path to a .yaml file); UsageError where there is none."""
-    path = Path(name) if name.endswith(".yaml") else FOLDER / f"{name}.yaml"
-    if not path.is_file():
-        shipped = sorted(file.stem for file in FOLDER.glob("*.yaml"))
-        raise UsageError(f"constitution '{name}': no such file{suggestion(name, shipped)}")
-    return path
+    return _file_of("constitution", name, ".yaml")
 
 
 def prompt_path(name: str) -> Path:
     """The file of a shipped prompt (`pairwise.en`) or of a user's own (a path to a .md file); UsageError where there is none."""
-    path = Path(name) if name.endswith(".md") else FOLDER / f"{name}.md"
+    return _file_of("prompt", name, ".md")
+
+
+def _file_of(kind: str, name: str, suffix: str) -> Path:
+    path = Path(name) if name.endswith(suffix) else FOLDER / f"{name}{suffix}"
     if not path.is_file():
-        shipped = sorted(file.stem for file in FOLDER.glob("*.md"))
-        raise UsageError(f"prompt '{name}': no such file{suggestion(name, shipped)}")
+        shipped = sorted(file.stem for file in FOLDER.glob(f"*{suffix}"))
+        raise UsageError(f"{kind} '{name}': no such file{suggestion(name, shipped)}")
     return path
 
 

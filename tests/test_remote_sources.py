@@ -19,6 +19,7 @@ from curate.steps.sources import Network, Source
 from curate.steps.sources.account import Account
 from curate.steps.sources.inputs import list_files
 from curate.steps.sources.ranks import cut, read_rank
+from curate.steps.sources.remote import HttpFile
 from curate.steps.step import Unit
 
 COMMIT = "a" * 40
@@ -117,6 +118,7 @@ from curate.steps.sources import Source
 from curate.steps.sources.account import Account
 from curate.steps.sources.inputs import list_files
 from curate.steps.sources.ranks import cut, read_rank
+from curate.steps.sources.remote import HttpFile
 for path in sys.argv[1:]:
     source = Source(paths=[path])
     try:
@@ -185,6 +187,15 @@ def test_a_remote_archive_that_changes_in_mid_record_is_damaged_from_there() -> 
     assert [unit.id for unit in whole] == [unit.id for unit in plain[: len(whole)]] and len(whole) > 300
     assert [unit.drop.reason for unit in found if unit.drop] == ["changed_while_reading"]
     assert [damage.what for damage in account.damage] == ["changed while reading"]
+
+
+def test_going_back_to_the_start_of_a_remote_file_asks_for_nothing_again() -> None:
+    body = archive(100)
+    with serving({"a.warc.gz": body}) as site, HttpFile(f"{site.url}/a.warc.gz", None, QUICK) as file:
+        head = file.read(70_000)
+        file.seek(0)
+        assert io.BufferedReader(file).read() == body and body.startswith(head)
+        assert site.asked == [("a.warc.gz", None)]
 
 
 def test_a_listing_of_a_silent_server_stops_at_once_when_interrupted() -> None:

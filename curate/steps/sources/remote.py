@@ -84,6 +84,8 @@ class HttpFile(io.RawIOBase):
         self._session = requests.Session()
         self._response: "requests.Response | None" = None
         self._position = self._reached = 0
+        self._start = bytearray()
+        """What came first, up to CHUNK: who sniffs at a file and goes back to its start asks the server once."""
         self._waited = self._received = 0.0
 
     def readable(self) -> bool:
@@ -141,6 +143,8 @@ class HttpFile(io.RawIOBase):
         size = self.version.size if self.version else None
         if count == 0 or (size is not None and self._position >= size):
             return b""
+        if self._position < len(self._start):
+            return bytes(self._start[self._position : self._position + count])
         if self._response is None or not 0 <= self._position - self._reached <= CHUNK:
             self._connect()
         if self._response is None:
@@ -149,6 +153,8 @@ class HttpFile(io.RawIOBase):
         data = self._receive(count)
         if not data and self._reached < (self.version.size or 0):
             raise Transient(f"the connection was cut at byte {self._reached:,}")
+        if self._position == len(self._start) < CHUNK:
+            self._start += data
         return data
 
     def _receive(self, count: int) -> bytes:

@@ -12,7 +12,8 @@ _GROUPED = re.compile(
 _CARD_CONTEXT = words(
     r"""cards? credit\w* debit\w* visa mastercard master amex american\sexpress discover diners jcb maestro mir rupay
     unionpay elo hipercard cc ccn cart[aã]o cart[oõ]es cr[eé]dito d[eé]bito tarjeta\w* carte\w* karten?\w* kreditkart\w*
-    carta kart[yi]? kaart\w* kort\w* pan""",
+    carta kart[yi]? kaart\w* kort\w* pan pay(?:ment|ments|ing)?s? paid charged? cvv cvc expir\w* exp pagu?e[ims]? paga\w*
+    pagou validade payer pay[eé]e? bezahl\w* betaal\w*""",
     r"""isbn issn ean gtin upc imei iccid barcode serial invoice order orders tracking doi pmid timestamp fatura pedido
     nota protocolo processo rechnung bestellung facture commande cnpj cpf""",
 )

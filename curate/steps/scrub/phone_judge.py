@@ -16,7 +16,7 @@ _CONTEXT = words(
     reach\s+(?:me|us|him|her|them) (?:my|your|his|her|our)\s+number phone\s+(?:number|no) answering switchboard \w*telefon\w* fon
     telemóve(?:l|is) telem[oó]vel celular(?:es)? cel ligue ligar ligue-nos ligaç(?:ão|ões) contatos? contactos? fixo
     (?:meu|seu|nosso)\s+n[uú]mero m[oó]vil(?:es)? tel[eé]fonos? ll[aá]me\w* llamar llama t[eé]l[eé]phone t[eé]l portable
-    appel\w* joindre gsm handy mobil\w* anruf\w* telefax rufnummer cellulare chiam\w* telefoon bel(?:len)? puhelin tlf komórka
+    appel\w* joindre gsm handy mobil\w* anruf\w* ruf(?:en|t|e) telefax rufnummer cellulare chiam\w* telefoon bel(?:len)? puhelin tlf komórka
     τηλ\w* тел\w* факс \w*电话 \w*電話 \w*手机 \w*热线 \w*传真 \w*전화\w* 팩스 هاتف تلفن फ़ोन โทร điện\s+thoại""",
     r"""isbn(?:-1[03])? issn doi rfcs? bugs? bugzilla issues? tickets? orders? invoices? nota\s+fiscal pedidos? processos? protocolo
     versions? vers[aã]o serial parts? models? sku ean upc gtin barcode pmid pmc arxiv patents? pages? pp p[aá]g\w* vol\w* lat\w*
@@ -27,7 +27,8 @@ _CONTEXT = words(
     widths? heights? pixels? resolution rechnung\w* bestell\w* facture commande dias days hours minutes seconds""",
 )
 _LABEL_AFTER = re.compile(
-    r"[ ,-]{0,3}\(?(?:fax|office|mobile|cell|phone|home|work|desk|tel|direct|whatsapp|telefone|celular|fixo)(?![\w/])",
+    r"(?:[ ,-]{0,3}\(?|\s(?:is|é|es|ist|est)\s+(?:\w{1,6}\s+)?)(?:fax|office|mobile|cell|phone|home|work|desk|tel|direct|"
+    r"whatsapp|(?:hot|help)line|landline|telefone|celular|fixo)(?![\w/])",
     re.IGNORECASE,
 )
 EXTENSION = re.compile(r",? ?(?:x|ext\.?|extension|ramal|durchwahl|poste|int\.|#) ?[0-9]{1,5}(?![0-9])", re.IGNORECASE)

@@ -2,8 +2,10 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.ablation text [--seeds 5] [--home DIR]
     OMP_NUM_THREADS=1 python -m benchmarks.ablation labels [--seeds 5] [--home DIR]
+    python -m benchmarks.ablation text --size medium      for a GPU
 
-Prints a line of JSON a seed, then two tables. Called again with the same `--home` it goes on where it was stopped.
+Prints a line of JSON a seed, then two tables. Called again with the same `--home` it goes on where it was stopped. Models
+are trained on a GPU, in bf16, where torch sees one.
 """
 
 import argparse
@@ -55,16 +57,17 @@ def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["text", "labels"])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--size", choices=["small", "medium"], default="small", help="of the models and of what they are trained on")
     parser.add_argument("--home", type=Path, help="keep artifacts and models here; else they are thrown away")
     given = parser.parse_args(words)
     room = {"text": ablation_text, "labels": ablation_labels}[given.what]
     begun, founds = time.process_time(), []
     with tempfile.TemporaryDirectory() as folder:
-        home = given.home or Path(folder)
+        home = (given.home or Path(folder)) / given.size
         home.mkdir(parents=True, exist_ok=True)
         for seed in range(given.seeds):
-            founds.append(room.measures(seed, home))
-            print(json.dumps({"seed": seed, "arms": founds[-1]}), flush=True)
+            founds.append(room.measures(seed, home, size=room.SIZES[given.size]))
+            print(json.dumps({"seed": seed, "size": given.size, "arms": founds[-1]}), flush=True)
     print("\n".join(["", *levels(founds), "", *comparisons(founds, room.PAIRS, room.JUDGED_BY)]))
     print(f"\n{len(founds)} seeds, {time.process_time() - begun:.0f} s CPU, other processes not included")
 

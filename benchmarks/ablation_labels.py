@@ -4,6 +4,7 @@ import random
 import shutil
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,14 +42,26 @@ PAIRS = [(f"{judge}: {arm}", f"{judge}: {other}") for judge in JUDGES for arm, o
 """The comparisons, named before any result: the debiased arm first."""
 JUDGED_BY = {"accuracy on gold": False, "lean to length": True}
 """The measures that decide; True: the least is best."""
-LABELLED = 256
-"""Pairs that are labelled, and as many that are held out."""
 WORDS, VALUED, MOST_FILLERS = 24, 4, 16
 QUESTION = "Speak."
 FILLERS = "the a of and to in it is that was for on as with by at from".split()
-MODEL = {"vocabulary": 600, "hidden": 48, "layers": 2, "heads": 4}
-DPO = {"epochs": 4, "batch_size": 16, "learning_rate": 2e-3, "beta": 0.1}
-COMMON = {"max_length": 256, "log_steps": 50, "trl": {"disable_tqdm": True}}
+
+
+class Size(NamedTuple):
+    """A model's shape, its rates of SFT and of DPO, and how many pairs are labelled, and as many held out."""
+
+    shape: dict[str, int]
+    sft_rate: float
+    dpo_rate: float
+    labelled: int
+
+
+SIZES = {
+    "small": Size({"vocabulary": 600, "hidden": 48, "layers": 2, "heads": 4}, 5e-3, 2e-3, 256),
+    "medium": Size({"vocabulary": 600, "hidden": 512, "layers": 8, "heads": 8}, 5e-4, 1e-4, 4096),
+}
+"""0.1 million parameters for a CPU; 25 million, for a GPU."""
+COMMON = {"epochs": 4, "batch_size": 16, "max_length": 256, "log_steps": 50, "trl": {"disable_tqdm": True}}
 
 
 class Drawn:
@@ -90,18 +103,18 @@ def _row(name: str, number: int, chosen: str, rejected: str) -> Row:
     return {**preference(name, number, QUESTION), **sides}
 
 
-def measures(seed: int, home: Path, count: int = LABELLED, judges: dict[str, dict] = JUDGES) -> dict[str, dict[str, float]]:
+def measures(seed: int, home: Path, size: Size = SIZES["small"], judges: dict[str, dict] = JUDGES) -> dict[str, dict[str, float]]:
     """Accuracy on gold and lean to length, by judge and arm, all arms from one model; what `home` holds is not trained again."""
-    world, folder = Drawn(seed), home / f"labels-{seed}"
+    world, folder, count = Drawn(seed), home / f"labels-{seed}", size.labelled
     shutil.rmtree(folder / "artifacts", ignore_errors=True)
     source = table(folder, "pairs", world.gold("gold", count), "preference")
     unseen = {"held-out": world.gold("held-out", count), "alike": world.alike(count)}
     held_out = [table(folder, name, rows, "preference").artifact.path for name, rows in unseen.items()]
-    start, made = tuned(source.artifact.path, seed, folder), {GOLD: (source.artifact.path, False)}
+    start, made = tuned(source.artifact.path, seed, folder, size), {GOLD: (source.artifact.path, False)}
     for name, bias in judges.items():
         labels = labelled(source, world, bias, seed, folder / name)
         made |= {f"{name}: {arm}": (labels[asked], soft) for arm, (asked, soft) in ARMS.items()}
-    found = {name: measured(data, soft, start, held_out, seed, folder / f"dpo, {name}") for name, (data, soft) in made.items()}
+    found = {name: measured(data, soft, start, held_out, seed, folder / f"dpo, {name}", size) for name, (data, soft) in made.items()}
     usual = found[GOLD]["longer preferred"]
     return {name: {**values, "lean to length": abs(values["longer preferred"] - usual)} for name, values in found.items()}
 
@@ -120,22 +133,25 @@ def _answers(artifact: Path) -> list[str]:
     return [row[side][0]["content"] for row in rows for side in ("chosen", "rejected")]
 
 
-def tuned(pairs: Path, seed: int, folder: Path) -> str:
+def tuned(pairs: Path, seed: int, folder: Path, size: Size) -> str:
     """A model that has learnt to give answers of this kind, good and bad ones alike."""
     texts, chats = folder / "texts.parquet", folder / "chats.parquet"
     answers = _answers(pairs)
     pq.write_table(pa.table({"text": answers}), texts)
     turns = [[{"role": "user", "content": QUESTION}, {"role": "assistant", "content": answer}] for answer in answers]
     pq.write_table(pa.table({"messages": turns}), chats)
-    start = pretrain.ready(Pretrain(data=str(texts), output=str(folder / "start"), max_length=256, seed=seed, **MODEL)).model
-    config = Sft(model=start, data=str(chats), output=str(folder / "sft"), epochs=4, batch_size=16, learning_rate=5e-3, seed=seed, **COMMON)
+    start = pretrain.ready(Pretrain(data=str(texts), output=str(folder / "start"), max_length=256, seed=seed, **size.shape)).model
+    config = Sft(model=start, data=str(chats), output=str(folder / "sft"), learning_rate=size.sft_rate, seed=seed, **COMMON)
     return str(train("sft", config, sft.build))
 
 
-def measured(data: Path, soft: bool, start: str, held_out: list[Path], seed: int, folder: Path) -> dict[str, float]:
+def measured(data: Path, soft: bool, start: str, held_out: list[Path], seed: int, folder: Path, size: Size) -> dict[str, float]:
     """Align a model by the labels and measure it by DPO's own reward, against the model that it came from."""
     store = str(folder.parent / "reference")
-    config = Dpo(model=start, data=str(data), output=str(folder), reference_store=store, soft_labels=soft, simulated=True, seed=seed, **DPO, **COMMON)
+    config = Dpo(
+        model=start, data=str(data), output=str(folder), reference_store=store, soft_labels=soft, simulated=True, seed=seed, beta=0.1,
+        learning_rate=size.dpo_rate, **COMMON,
+    )  # fmt: skip
     model = str(train("dpo", config, dpo.build))
     runs = [Run(model=model, data=str(pairs), output="none") for pairs in held_out]
     right, longer = (evaluate.evaluate("pairs", one, start)["accuracy"].value for one in runs)

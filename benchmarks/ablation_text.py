@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,9 +36,23 @@ PAIRS = [*zip([*ADDED][1:], ADDED, strict=False), ("quality", "raw"), ("curated"
 """The comparisons, named before any result: each arm with the one before it, and two with the raw text."""
 JUDGED_BY = {f"bits a byte, {name}": True for name in HELD_OUT}
 """The measures that decide; True: the least is best."""
-MODEL = {"hidden": 96, "layers": 2, "heads": 4, "vocabulary": 1024}
-LENGTH, BATCH = 128, 4
-STEPS = 300
+
+
+class Size(NamedTuple):
+    """A model's shape, and what it is trained on: steps of so many blocks of so many tokens."""
+
+    shape: dict[str, int]
+    length: int
+    batch: int
+    steps: int
+    learning_rate: float
+
+
+SIZES = {
+    "small": Size({"hidden": 96, "layers": 2, "heads": 4, "vocabulary": 1024}, 128, 4, 300, 4e-3),
+    "medium": Size({"hidden": 512, "layers": 8, "heads": 8, "vocabulary": 4096}, 256, 16, 1000, 1e-3),
+}
+"""0.3 million parameters for a CPU; 30 million, for a GPU."""
 PIECE, PIECES = 800, 120
 """Characters of a held-out piece, and pieces that a seed draws of each held-out file."""
 
@@ -63,18 +78,18 @@ def curated(arm: str, archives: list[Path], held_out: dict[str, Path], home: Pat
     return Artifact(Path(done.stdout.splitlines()[-1]))
 
 
-def start_model(raw: Artifact, seed: int, home: Path) -> str:
+def start_model(raw: Artifact, seed: int, home: Path, size: Size) -> str:
     """A model drawn by the seed, and the tokenizer of all arms: learnt from the raw text, which favours no arm that is cleaner."""
-    config = Pretrain(data=str(raw.path), output=str(home / f"start-{seed}"), max_length=LENGTH, seed=seed, **MODEL)
+    config = Pretrain(data=str(raw.path), output=str(home / f"start-{seed}"), max_length=size.length, seed=seed, **size.shape)
     return pretrain.ready(config).model
 
 
-def blocks(texts: Iterable[str], model: str) -> list[list[int]]:
+def blocks(texts: Iterable[str], model: str, length: int) -> list[list[int]]:
     """The texts as one stream of tokens, cut so that every step of every arm learns from as many."""
     tokenizer = load_tokenizer(model)
     end = tokenizer.backend.token_to_id(pretrain.END)
     stream = [number for text in texts for number in [*tokenizer.encode(text).ids, end]]
-    return [stream[place : place + LENGTH] for place in range(0, len(stream) - LENGTH + 1, LENGTH)]
+    return [stream[place : place + length] for place in range(0, len(stream) - length + 1, length)]
 
 
 def pieces(path: Path, seed: int) -> list[dict[str, str]]:
@@ -86,34 +101,34 @@ def pieces(path: Path, seed: int) -> list[dict[str, str]]:
 
 
 def measures(
-    seed: int, home: Path, archives: list[Path] = ARCHIVES, held_out: dict[str, Path] = HELD_OUT, steps: int = STEPS,
+    seed: int, home: Path, archives: list[Path] = ARCHIVES, held_out: dict[str, Path] = HELD_OUT, size: Size = SIZES["small"],
     arms: tuple[str, ...] = tuple(ADDED),
 ) -> dict[str, dict[str, float]]:  # fmt: skip
     """Bits a byte on each held-out file by arm, all arms from the same weights; what is done already under `home` is not done again."""
     artifacts = {arm: curated(arm, archives, held_out, home) for arm in arms}
-    start = start_model(artifacts["raw"], seed, home)
+    start = start_model(artifacts["raw"], seed, home, size)
     asked = {name: pieces(path, seed) for name, path in held_out.items()}
     for name, rows in asked.items():
         pq.write_table(pa.Table.from_pylist(rows), home / f"{name}-{seed}.parquet")
-    return {arm: measured(artifact, start, seed, home / f"{arm}-{seed}", [*asked], steps) for arm, artifact in artifacts.items()}
+    return {arm: measured(artifact, start, seed, home / f"{arm}-{seed}", [*asked], size) for arm, artifact in artifacts.items()}
 
 
-def measured(artifact: Artifact, start: str, seed: int, folder: Path, held_out: list[str], steps: int) -> dict[str, float]:
+def measured(artifact: Artifact, start: str, seed: int, folder: Path, held_out: list[str], size: Size) -> dict[str, float]:
     """Train one model on an arm's text and measure it; beside it, how much text there was and how often it was read."""
     texts = artifact.data().collect()["text"]
-    whole, data = blocks(texts, start), folder.with_name(f"{folder.name}.parquet")
-    drawn = random.Random(seed).sample(whole, min(len(whole), steps * BATCH))
+    whole, data = blocks(texts, start, size.length), folder.with_name(f"{folder.name}.parquet")
+    drawn = random.Random(seed).sample(whole, min(len(whole), size.steps * size.batch))
     pq.write_table(pa.table({"input_ids": drawn, "labels": drawn}), data)
     config = Sft(
-        model=start, data=str(data), output=str(folder), mask="all", max_steps=steps, epochs=1000, batch_size=BATCH, max_length=LENGTH,
-        learning_rate=4e-3, weight_decay=0.1, warmup=0.1, seed=seed, log_steps=50, trl={"disable_tqdm": True},
+        model=start, data=str(data), output=str(folder), mask="all", max_steps=size.steps, epochs=1000, batch_size=size.batch,
+        max_length=size.length, learning_rate=size.learning_rate, weight_decay=0.1, warmup=0.1, seed=seed, log_steps=50, trl={"disable_tqdm": True},
     )  # fmt: skip
     model = str(train("sft", config, sft.build))
-    found = {f"bits a byte, {name}": bits_per_byte(model, folder.with_name(f"{name}-{seed}.parquet")) for name in held_out}
-    return {**found, "documents": len(texts), "times read": steps * BATCH / len(whole)}
+    found = {f"bits a byte, {name}": bits_per_byte(model, folder.with_name(f"{name}-{seed}.parquet"), size.length) for name in held_out}
+    return {**found, "documents": len(texts), "times read": size.steps * size.batch / len(whole)}
 
 
-def bits_per_byte(model: str, texts: Path) -> float:
-    """Of a model on the texts of a file, each cut at LENGTH tokens, to the same bytes in every arm."""
-    config = Run(model=model, data=str(texts), output="none", max_length=LENGTH)
+def bits_per_byte(model: str, texts: Path, length: int) -> float:
+    """Of a model on the texts of a file, each cut at as many tokens, to the same bytes in every arm."""
+    config = Run(model=model, data=str(texts), output="none", max_length=length)
     return evaluate.evaluate("perplexity", config)["bits_per_byte"].value

@@ -4,7 +4,9 @@
 
 Ours run as the recipe runs them, without the guard and the metadata that are shared by all;
 trafilatura stands beside them as it ships and as datatrove calls it. The extractors take
-turns on each page, in one process. `blocks` was trained on `extraction_dev`: its score by
+turns on each page, in one process. A second table scores whole articles on the pages that
+state theirs for search engines (`articleBody` in JSON-LD) and show it to readers, in runs
+of four words. `blocks` was trained on `extraction_dev`: its score by
 sites it never saw is what `python -m benchmarks.train_extractor` prints.
 """
 
@@ -12,15 +14,28 @@ import argparse
 import logging
 from collections.abc import Callable
 from time import process_time
+from typing import NamedTuple
 
 import numpy as np
 from selectolax.lexbor import LexborHTMLParser
 
-from benchmarks.gold import GoldPage, interval, outcomes, read_gold, score
+from benchmarks.gold import GoldPage, Score, body_of, interval, outcomes, overlap, read_gold, score
 from curate.steps.extract import normalise
 from curate.steps.extraction.engines import ENGINES
 
 Extractor = Callable[[str], str]
+
+
+class Measured(NamedTuple):
+    """What one extractor did."""
+
+    counts: np.ndarray
+    """Outcomes of each page's segments."""
+    seconds: np.ndarray
+    """CPU of each page."""
+    bodies: np.ndarray
+    """Precision, recall and F1 of each whole article."""
+    empty: int
 
 
 def ours(name: str) -> Extractor:
@@ -53,30 +68,43 @@ def floor(html: str) -> str:
     return ""
 
 
-def measure(extractors: dict[str, Extractor], pages: list[GoldPage]) -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
-    """Per extractor: outcomes of each page, CPU seconds of each page, and how many came out empty."""
+def measure(extractors: dict[str, Extractor], pages: list[GoldPage]) -> dict[str, Measured]:
+    """Every extractor on every page, in turns."""
     counts = {name: np.zeros((len(pages), 3)) for name in extractors}
     seconds = {name: np.zeros(len(pages)) for name in extractors}
+    bodies: dict[str, list[Score]] = {name: [] for name in extractors}
     empty = dict.fromkeys(extractors, 0)
     for index, page in enumerate(pages):
+        body = body_of(page)
         for name, extract in extractors.items():
             start = process_time()
             text = extract(page.html)
             seconds[name][index] = process_time() - start
             counts[name][index] = outcomes(page, text)
+            bodies[name] += [overlap(text, body)] if body else []
             empty[name] += not text.strip()
-    return {name: (counts[name], seconds[name], empty[name]) for name in extractors}
+    return {name: Measured(counts[name], seconds[name], np.array(bodies[name]), empty[name]) for name in extractors}
 
 
-def report(measured: dict[str, tuple[np.ndarray, np.ndarray, int]], pages: list[GoldPage]) -> list[str]:
-    """A Markdown table; 95 % intervals from resampling sites."""
+def report(measured: dict[str, Measured], pages: list[GoldPage]) -> list[str]:
+    """A Markdown table of segments; 95 % intervals from resampling sites."""
     sites = [page.site for page in pages]
     lines = ["| extractor | precision | recall | F1 | CPU ms/page | documents/s | empty |", "|---|---|---|---|---|---|---|"]
-    for name, (counts, seconds, empty) in measured.items():
+    for name, (counts, seconds, _, empty) in measured.items():
         found, (low, high) = score(counts), interval(counts, sites)
         cells = [f"{a:.3f} [{b:.3f}, {c:.3f}]" for a, b, c in zip(found, low, high, strict=True)]
         cost = seconds.mean()
         lines.append(f"| {name} | {' | '.join(cells)} | {cost * 1000:.2f} | {1 / cost:.0f} | {empty} |")
+    return lines
+
+
+def report_bodies(measured: dict[str, Measured]) -> list[str]:
+    """A Markdown table of whole articles, if any page states one: means over pages."""
+    if not any(len(found.bodies) for found in measured.values()):
+        return []
+    lines = ["| extractor | articles | precision | recall | F1 |", "|---|---|---|---|---|"]
+    for name, (_, _, bodies, _) in measured.items():
+        lines.append(f"| {name} | {len(bodies)} | {' | '.join(f'{mean:.3f}' for mean in bodies.mean(axis=0))} |")
     return lines
 
 
@@ -91,7 +119,8 @@ def main() -> None:
     for extract in extractors.values():
         extract("<html><body><p>One.</p><p>Two.</p></body></html>")
     pages = [page for page in read_gold(given.pages) if page.wanted or page.unwanted][:: given.every]
-    print("\n".join(report(measure(extractors, pages), pages)))
+    measured = measure(extractors, pages)
+    print("\n".join([*report(measured, pages), "", *report_bodies(measured)]))
 
 
 if __name__ == "__main__":

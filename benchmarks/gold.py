@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -9,6 +11,10 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
+from selectolax.lexbor import LexborHTMLParser
+
+from curate.steps.extraction.blocks import read_blocks
+from curate.steps.extraction.hidden import stated_body
 
 WEB = Path(__file__).resolve().parents[2] / "shared" / "data" / "web"
 
@@ -72,8 +78,8 @@ def _read(name: str, kind: str) -> Iterator[tuple[str, dict]]:
 
 
 def one_line(text: str) -> str:
-    """Whitespace collapsed, so that a line break inside a segment does not hide it."""
-    return " ".join(text.split())
+    """Whitespace collapsed and soft hyphens left out, so that neither inside a segment hides it."""
+    return " ".join(text.replace("\xad", "").split())
 
 
 def outcomes(page: GoldPage, text: str) -> tuple[int, int, int]:
@@ -88,6 +94,29 @@ def score(counts: np.ndarray) -> Score:
     found, missed, false = counts.sum(axis=0)
     precision, recall = found / max(found + false, 1), found / max(found + missed, 1)
     return Score(precision, recall, 2 * precision * recall / max(precision + recall, 1e-9))
+
+
+SHORTEST_BODY, LEAST_SHOWN = 600, 0.8
+
+
+def body_of(page: GoldPage) -> str:
+    """The whole article as the page states it for search engines; empty where it states none or does not show it to readers too."""
+    body = stated_body(page.html)
+    shown = "\n".join(read_blocks(LexborHTMLParser(page.html)).text) if len(body) >= SHORTEST_BODY else ""
+    return body if shown and overlap(shown, body).recall >= LEAST_SHOWN else ""
+
+
+def overlap(text: str, body: str) -> Score:
+    """How much of a text is the body's and of the body the text's, in runs of four words."""
+    found, wanted = _runs(text), _runs(body)
+    both = (found & wanted).total()
+    precision, recall = both / max(found.total(), 1), both / max(wanted.total(), 1)
+    return Score(precision, recall, 2 * precision * recall / max(precision + recall, 1e-9))
+
+
+def _runs(text: str) -> Counter[tuple[str, ...]]:
+    words = re.findall(r"\w+", text.lower())
+    return Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
 
 
 def interval(counts: np.ndarray, sites: list[str], draws: int = 1000) -> tuple[Score, Score]:

@@ -74,11 +74,13 @@ def ours(job: dict) -> Built:
     values = {
         "model": job["model"], "data": job["data"], "held_out": "probe", "output": f"{job['out']}/ours", "max_length": job["length"],
         "max_steps": job["steps"], "batch_size": BATCH, "precision": job["precision"], "attention": job["attention"], "save_steps": 1_000_000,
+        "checkpointing": job.get("checkpointing", False),
     }  # fmt: skip
     if job["trainer"] == "sft":
         config = Sft(**values, packing="bfd_split")
         return Built(sft.build(material_of("sft", config, source_of(config))))
-    config, took, inner = Dpo(**values, reference_store=f"{job['out']}/store"), [], dpo.with_logps
+    config = Dpo(**values, reference_store=f"{job['out']}/store", share_prompts=job["share_prompts"] and job["attention"] == "sdpa")
+    took, inner = [], dpo.with_logps
 
     def timed(trainer: Trainer, rows: datasets.Dataset, store: Path) -> datasets.Dataset:
         started = now()

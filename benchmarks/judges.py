@@ -41,6 +41,7 @@ VOTES = {**JUDGE, "logprobs": 0, "temperature": 1.0}
 JUDGES = {
     "b = 1": {"position": 1.0},
     "b = 2": {"position": 2.0},
+    "b = 1, noise 0.1 a call": {"position": 1.0, "noise": 0.1},
     "b = 1, noise 0.5 a call": {"position": 1.0, "noise": 0.5},
     "b grows with the length difference": {"position": 0.5, "position_by_length": 4.0},
     "b drifts by 1 in 1,000 calls": {"drift": 1.0},

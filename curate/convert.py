@@ -241,7 +241,7 @@ def _receipt(stage: Ingest, to: Output, made: Made, counts: Counts, account: Acc
     known = {"curate": metadata.version("curate"), **versions()}
     reasons = {name.partition(".")[2] for name in counts.dropped} | set(account.refused)
     report = {
-        "format": made.report["format"],
+        **made.report,
         "laws": {**made.report["laws"], **{reason: LAWS[reason] for reason in sorted(reasons) if reason in LAWS}},
         "rows_refused": dict(sorted((Counter(made.report["rows_refused"]) + account.refused).items())),
     }

@@ -1,38 +1,28 @@
 """What a plan's stages that call models would cost: planned stages in, calls, tokens and money out; nobody is asked.
 
-What is not made yet is thought ahead: a source is read in part and scaled, an answer has the most tokens
-that it may have, and a stage that only leaves rows out is taken to leave out none.
+What is not made yet is thought ahead: a source is read in part and scaled, an answer has the most tokens that it may have,
+a stage that only leaves rows out is taken to leave out none, and a split of a mix has as many rows as it may have.
 """
 
 from collections.abc import Iterator
 from functools import partial
 from math import ceil
-from typing import NamedTuple
 
 from curate.artifact import Artifact
 from curate.config import StoppedError
 from curate.judges.asking import JOURNAL, paid
 from curate.judges.budget import Estimate, Spent, passed
 from curate.judges.endpoint import Endpoint
-from curate.planning import Need, Planned
+from curate.planning import Held, Need, Planned, budgets, payers
 from curate.recipe import ASKING
 from curate.stages.asked import refuse_shape, rows
-from curate.stages.calls_ahead import Rows, estimated, rows_ahead
+from curate.stages.calls_ahead import Ahead, estimated, rows_ahead
 from curate.stages.given import Given
+from curate.stages.mix_ahead import split_ahead
 from curate.stages.source_ahead import Sample, sample
 
 _MOST_ROWS_KEPT = ("refine", "judge")
 """Kinds of stages of which at most the rows that they read come out."""
-
-
-class Ahead(NamedTuple):
-    """Rows that a stage will read, as far as they can be known."""
-
-    shape: str
-    rows: Rows
-    times: float = 1.0
-    """How many of the real rows stand behind each of them."""
-    basis: str = ""
 
 
 def estimates(planned: list[Planned], limit: int | None = None) -> dict[int, Estimate | None]:
@@ -66,6 +56,8 @@ def _ahead(need: Need, planned: list[Planned], limit: int | None, samples: dict[
         return Ahead(given.shape, partial(rows, given, limit))
     if maker.files:
         return _source(maker, limit, samples)
+    if maker.kind == "mix":
+        return split_ahead(maker.stage, need.split, {one.name: _ahead(one, planned, limit, samples) for one in maker.needs})
     if maker.kind not in ("generate", *_MOST_ROWS_KEPT):
         return None
     before = _ahead(maker.needs[0], planned, limit, samples)
@@ -95,44 +87,41 @@ def told(estimate: Estimate | None) -> str:
 
 
 def summary(planned: list[Planned], asked: dict[int, Estimate | None]) -> list[str]:
-    """For each recipe with stages that ask: the sum over them, what has no price, and the limits of its budget that it may pass."""
-    lines = []
+    """For each recipe with stages that ask: the sum over them and what has no price; then the limits of budgets that may be passed."""
+    lines, held = [], budgets(planned)
     for home in dict.fromkeys(planned[place].directory.parent for place in asked):
-        places = [place for place in asked if planned[place].directory.parent == home]
-        known = [estimate for place in places if (estimate := asked[place])]
-        name, total = planned[places[0]].loaded.recipe.name, _sum(known)
-        unknown = f"; without {len(places) - len(known)} stages that cannot be estimated yet" if len(known) < len(places) else ""
-        lines.append(f"{name} as a whole: {told(total)}{unknown}")
         stages = [stage for stage in planned if stage.directory.parent == home and stage.kind in ASKING]
-        lines += [f"   {line}" for line in (*_unpriced(stages), *_over(stages, total))]
+        total, unknown = _sum([asked[place] for place in asked if planned[place] in stages])
+        without = f"; without {unknown} stages that cannot be estimated yet" if unknown else ""
+        lines.append(f"{stages[0].loaded.recipe.name} as a whole: {told(total)}{without}")
+        lines += [f"   {line}" for line in _unpriced(stages, any(one.budget.max_cost is not None for one in held if stages[0] in one.stages))]
+    for one in held:
+        lines += [f"   {line}" for line in _over(one, _sum([asked[place] for place in asked if planned[place] in one.stages])[0])]
     return lines
 
 
-def _sum(parts: list[Estimate]) -> Estimate:
-    sums = (sum(counts) for counts in zip(*(part[:5] for part in parts), strict=True)) if parts else (0, 0, 0, 0, 0.0)
-    return Estimate(*sums, next((part.basis for part in parts if part.basis), ""))
+def _sum(parts: list[Estimate | None]) -> tuple[Estimate, int]:
+    """The sum of what is known, and how many are not."""
+    known = [part for part in parts if part]
+    sums = (sum(counts) for counts in zip(*(part[:5] for part in known), strict=True)) if known else (0, 0, 0, 0, 0.0)
+    return Estimate(*sums, next((part.basis for part in known if part.basis), "")), len(parts) - len(known)
 
 
-def _unpriced(stages: list[Planned]) -> Iterator[str]:
-    """Models that are asked at a price nobody stated."""
+def _unpriced(stages: list[Planned], limited: bool) -> Iterator[str]:
+    """Models that are asked at a price nobody stated; `limited`: though money is limited."""
     asked = dict.fromkeys((model.endpoint, model.model) for stage in stages for model in stage.stage.asked)
-    recipe = stages[0].loaded.recipe
-    endpoints = recipe.endpoints
+    endpoints = stages[0].loaded.recipe.endpoints
     missing = [f"{model} ({name})" for name, model in asked if model not in endpoints.get(name, Endpoint()).prices]
     if missing:
-        limited = recipe.budget is not None and recipe.budget.max_cost is not None
         so = "under budget.max_cost the run is refused" if limited else "no cost of theirs is counted"
         yield f"no price is stated of {', '.join(missing)}: {so}; give `prices:` under `endpoints:`"
 
 
-def _over(stages: list[Planned], total: Estimate) -> Iterator[str]:
+def _over(held: Held, total: Estimate) -> Iterator[str]:
     """The limits that what is paid and what is to come may pass together."""
-    recipe = stages[0].loaded.recipe
-    if recipe.budget is None:
-        return
-    spent = paid(stages[0].directory.parent / JOURNAL, dict.fromkeys(stage.fingerprint for stage in stages), recipe.endpoints)
+    spent = paid(payers(held.stages))
     used = f"{spent.calls:,} calls, {spent.tokens_in + spent.tokens_out:,} tokens, cost {spent.cost:,.2f}"
     spent.add(Spent(total.calls, total.tokens_in, total.tokens_out, total.cost))
-    for limit in passed(recipe.budget, spent):
-        most = getattr(recipe.budget, limit)
-        yield f"over budget.{limit} {most:,}, with {used} used before: the run may stop there, and goes on once it is raised"
+    for limit in passed(held.budget, spent):
+        most = getattr(held.budget, limit)
+        yield f"over budget.{limit} {most:,} of {held.recipe}, with {used} used before: the run may stop there, and goes on once it is raised"

@@ -21,6 +21,8 @@ from pydantic_core import PydanticSerializationError
 from curate.artifact import RECEIPT, read_receipt, write_json
 from curate.config import UsageError, is_url, suggestion
 from curate.hashes import HashCache
+from curate.judges.asking import JOURNAL, Payer
+from curate.judges.budget import Budget
 from curate.recipe import ASKING, Loaded, Stage, StageBlock, load
 from curate.stages.given import From
 from curate.steps.sources.files import InputFile
@@ -136,10 +138,39 @@ def _need(name: str, wanted: From, own: list[Planned], loaded: Loaded, planner: 
     return Need(name, found.directory, wanted.split, found.fingerprint, found.base)
 
 
-def sharing(stage: Planned, planned: list[Planned]) -> tuple[str, ...]:
-    """Fingerprints of the other stages that call models under the same recipe, and so spend the same budget."""
-    found = [one.fingerprint for one in planned if one.kind in ASKING and one.directory.parent == stage.directory.parent]
-    return tuple(fingerprint for fingerprint in dict.fromkeys(found) if fingerprint != stage.fingerprint)
+class Held(NamedTuple):
+    """A recipe's budget, and the stages that spend it."""
+
+    recipe: str
+    budget: Budget
+    stages: list[Planned]
+    """All that call models, of the recipe and of those that it builds on."""
+
+
+def budgets(planned: list[Planned]) -> list[Held]:
+    """Every budget of the plan."""
+    homes = {stage.directory.parent: stage.loaded.recipe for stage in planned}
+    found = []
+    for home, recipe in homes.items():
+        if recipe.budget is not None:
+            asking = [stage for stage in _below(home, planned) if stage.kind in ASKING]
+            found.append(Held(recipe.name, recipe.budget, asking))
+    return found
+
+
+def payers(stages: list[Planned]) -> list[Payer]:
+    """The stages as journals know them; two that ask the same under one recipe are one."""
+    made = {(stage.directory.parent, stage.fingerprint): stage.loaded.recipe.endpoints for stage in stages}
+    return [Payer(home / JOURNAL, fingerprint, endpoints) for (home, fingerprint), endpoints in made.items()]
+
+
+def _below(home: Path, planned: list[Planned]) -> list[Planned]:
+    """The stages of a recipe and of all recipes that it builds on, by way of others too: they run as a whole."""
+    homes = {home}
+    for stage in reversed(planned):  # a recipe stands after what it builds on
+        if stage.directory.parent in homes:
+            homes |= {need.directory.parent for need in stage.needs}
+    return [stage for stage in planned if stage.directory.parent in homes]
 
 
 def place_of(wanted: str, loaded: Loaded, among: int) -> int:
@@ -149,7 +180,8 @@ def place_of(wanted: str, loaded: Loaded, among: int) -> int:
         if words.count(wanted) == 1:
             return words.index(wanted)
     known = [block.name or block.kind for block in blocks]
-    raise UsageError(f"{loaded.path}: no one stage '{wanted}'{suggestion(wanted, known)}; give stages a `name:`")
+    what = f"several stages '{wanted}'" if wanted in known else f"no stage '{wanted}'{suggestion(wanted, known)}"
+    raise UsageError(f"{loaded.path}: {what}; give stages a `name:`")
 
 
 def identity(stage: Stage, kind: str, files: list[InputFile], needs: list[Need], limit: int | None, hashes: HashCache) -> str:

@@ -73,7 +73,11 @@ class Recipe(Model):
     card: CardWords = Field(CardWords(), description="What only you can say of the dataset; never part of the identity.")
     executor: Executor = Field(LocalExecutor(), description="Where the work runs; never part of the identity.")
     endpoints: dict[str, Endpoint] = Field({}, description="Where models answer, by the name that stages use; never part of the identity.")
-    budget: Budget | None = Field(None, description="Limits of money, calls and tokens over all stages of this recipe; the run stops there and can be resumed.")
+    budget: Budget | None = Field(
+        None,
+        description="Limits of money, calls and tokens over all stages of this recipe and of the recipes that it builds on, whichever "
+        "command ran them; the run stops there and can be resumed.",
+    )
     stages: list[StageBlock] = Field(min_length=1, description="What is done, in this order.")
 
     @model_validator(mode="after")

@@ -17,10 +17,9 @@ from curate.config import StoppedError, UsageError
 from curate.executors import Progress
 from curate.hashes import HashCache
 from curate.hub.inherit import inherit
-from curate.judges.asking import Asking, refuse_unready
-from curate.judges.budget import Budget
+from curate.judges.asking import Asking, Limit, refuse_unready
 from curate.mirror import Mirror, RemoteArtifact, url_of
-from curate.planning import Planned, plan, sharing, versions
+from curate.planning import Planned, budgets, payers, plan, versions
 from curate.recipe import ASKING, Loaded, Stage, load
 from curate.stages.given import Given
 from curate.steps.sources import Source
@@ -104,11 +103,13 @@ def _refuse_unready(planned: list[Planned]) -> None:
 
 
 def asking(stage: Planned, planned: list[Planned]) -> Asking | None:
-    """What a stage that asks models is told: the recipe's endpoints, its budget, and the stages that share it; None for others."""
+    """What a stage that asks models is told: its recipe's endpoints, the budgets over it, and the stages that share them; None for others."""
     if stage.kind not in ASKING:
         return None
-    recipe = stage.loaded.recipe
-    return Asking(recipe.endpoints, recipe.budget or Budget(), stage.fingerprint, sharing(stage, planned))
+    (own,) = payers([stage])
+    held = [one for one in budgets(planned) if stage in one.stages]
+    limits = [Limit(one.recipe, one.budget, tuple(payer for payer in payers(one.stages) if payer != own)) for one in held]
+    return Asking(own.endpoints, tuple(limits), stage.fingerprint)
 
 
 def _run_stage(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "pipelines" / "sample" / "debian_docs.warc.gz"
@@ -16,6 +18,11 @@ MANIFEST = ROOT / "pipelines" / "sample" / "manifest.jsonl"
 SHARED = ROOT.parent / "shared" / "data"
 
 os.environ.setdefault("CURATE_CACHE", str(Path(tempfile.gettempdir()) / "curate-test-cache"))
+for name in ("NO_PROXY", "no_proxy"):  # a proxy of this machine leads to no server of ours
+    os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts in the background ignore it, and so would our runs
+settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+settings.load_profile("steady")  # the same examples in every run, however slow the machine; `--hypothesis-profile=default` draws others
 
 
 @pytest.fixture(autouse=True, scope="module")

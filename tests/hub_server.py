@@ -12,14 +12,16 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import yaml
+from loopback import Server, running
 
 LICENCES = frozenset("apache-2.0 mit cc0-1.0 cc-by-4.0 cc-by-sa-4.0 cc-by-nc-4.0 odc-by gfdl gpl gpl-2.0 gpl-3.0 other unknown".split())
 SIZES = frozenset("n<1K 1K<n<10K 10K<n<100K 100K<n<1M 1M<n<10M".split())
+LARGE = ".parquet"
 _REPO = r"(?P<repo>[\w.-]+/[\w.-]+)"
 
 
@@ -74,9 +76,13 @@ class Hub:
     faults: dict[str, list[Fault]] = field(default_factory=lambda: defaultdict(list))
     asked: list[str] = field(default_factory=list)
     received: list[bytes] = field(default_factory=list)
+    over: list[str] = field(default_factory=list)  # of what was asked, what is no longer at work
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def fault(self, line: str) -> Fault:
-        return next((queue.pop(0) for part, queue in self.faults.items() if part in line and queue), Fault())
+    def ask(self, line: str) -> Fault:
+        with self.lock:
+            self.asked.append(line)
+            return next((queue.pop(0) for part, queue in self.faults.items() if part in line and queue), Fault())
 
     def repo(self, name: str) -> Repo:
         if name not in self.repos:
@@ -114,14 +120,9 @@ def branch(hub: Hub, body: dict, repo: str, revision: str) -> dict:
 
 
 def info(hub: Hub, body: None, repo: str, revision: str = "main") -> dict:
-    found = hub.repo(repo)
-    sha = found.at(revision)
+    found, sha = hub.repo(repo), hub.repo(repo).at(revision)
     siblings = [{"rfilename": path} for path in sorted(found.commits[sha])]
     return {"id": repo, "sha": sha, "private": found.private, "tags": [], "downloads": 0, "likes": 0, "siblings": siblings}
-
-
-def is_large(path: str) -> bool:
-    return path.endswith(".parquet")
 
 
 def git_hash(content: bytes) -> str:
@@ -129,7 +130,7 @@ def git_hash(content: bytes) -> str:
 
 
 def entry(path: str, content: bytes) -> dict:
-    lfs = {"lfs": {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}} if is_large(path) else {}
+    lfs = {"lfs": {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}} if path.endswith(LARGE) else {}
     return {"type": "file", "path": path, "size": len(content), "oid": git_hash(content), **lfs}
 
 
@@ -150,8 +151,8 @@ def _mode(file: dict, there: dict[str, bytes]) -> dict:
     if len(sample) != min(512, file["size"]):
         raise Refused(400, f"{path}: the sample is not the first 512 bytes")
     known = there.get(path)
-    oid = None if known is None else hashlib.sha256(known).hexdigest() if is_large(path) else git_hash(known)
-    return {"path": path, "uploadMode": "lfs" if is_large(path) else "regular", "shouldIgnore": False, "oid": oid}
+    oid = None if known is None else hashlib.sha256(known).hexdigest() if path.endswith(LARGE) else git_hash(known)
+    return {"path": path, "uploadMode": "lfs" if path.endswith(LARGE) else "regular", "shouldIgnore": False, "oid": oid}
 
 
 def batch(hub: Hub, body: dict, repo: str) -> dict:
@@ -184,7 +185,7 @@ def commit(hub: Hub, body: list[dict], repo: str, revision: str) -> dict:
 
 
 def _apply(hub: Hub, files: dict[str, bytes], key: str, value: dict) -> None:
-    if key == "file" and value["encoding"] == "base64" and not is_large(value["path"]):
+    if key == "file" and value["encoding"] == "base64" and not value["path"].endswith(LARGE):
         files[value["path"]] = base64.b64decode(value["content"], validate=True)
         hub.received.append(files[value["path"]])
     elif key == "lfsFile" and value["algo"] == "sha256" and len(hub.stored.get(value["oid"], b"")) == value["size"]:
@@ -220,14 +221,18 @@ ROUTES: tuple[tuple[str, str, Callable], ...] = (
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-
     log_message = lambda *_: None  # noqa: E731
 
     def answer(self) -> None:
         hub, path = self.server.hub, unquote(urlsplit(self.path).path)
-        hub.asked.append(f"{self.command} {path}")
-        fault, length = hub.fault(f"{self.command} {path}"), int(self.headers.get("Content-Length", 0))
-        body = self.rfile.read(length if fault.cut_after is None else fault.cut_after)
+        fault = hub.ask(f"{self.command} {path}")
+        try:
+            self.met(hub, path, fault)
+        finally:
+            hub.over.append(path)
+
+    def met(self, hub: Hub, path: str, fault: Fault) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)) if fault.cut_after is None else fault.cut_after)
         hub.received.append(body)
         self.close_connection |= fault.lost or fault.cut_after is not None
         if fault.cut_after is not None:
@@ -272,8 +277,8 @@ class Handler(BaseHTTPRequestHandler):
     def send_file(self, content: bytes, commit: str) -> None:
         span = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         start, end = (int(span[1]), min(int(span[2] or len(content) - 1), len(content) - 1) + 1) if span else (0, len(content))
-        part = {"Content-Range": f"bytes {start}-{end - 1}/{len(content)}"} if span else {}
-        headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes", **part}
+        headers = {"Content-Range": f"bytes {start}-{end - 1}/{len(content)}"} if span else {}
+        headers |= {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
         self.send(206 if span else 200, content[start:end], headers)
 
     def send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
@@ -288,12 +293,7 @@ class Handler(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def serving() -> Iterator[Hub]:
     """A running server without any dataset."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.handle_error = lambda *_: None
+    server = Server(("127.0.0.1", 0), Handler)
     server.hub = Hub(f"http://127.0.0.1:{server.server_port}")
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    try:
+    with running(server):
         yield server.hub
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -18,7 +18,7 @@ MODEL = ChatModel(endpoint="judge", model="m", max_tokens=40)
 
 
 def endpoint(url: str, **fields: object) -> Endpoint:
-    return Endpoint(**{"url": url, "timeout_s": 2, "backoff_s": 0.02, "tries": 6, **fields})
+    return Endpoint(**{"url": url, "timeout_s": 60, "backoff_s": 0.02, "tries": 6, **fields})
 
 
 def question(text: str, model: ChatModel = MODEL, draw: int = 0) -> Call:
@@ -31,7 +31,7 @@ def ask(
     """The replies to the calls by a caller of its own, closed again."""
 
     async def replies() -> tuple[list[Reply], Caller]:
-        async with Caller({"judge": where}, folder / "calls.sqlite", run, budget) as caller:
+        async with Caller({"judge": where}, folder / "calls.sqlite", run, *([budget] if budget else [])) as caller:
             return [reply async for reply in in_order(calls, caller.ask)], caller
 
     return asyncio.run(replies())
@@ -46,7 +46,7 @@ def asking(folder: Path, name: str = "calling", **settings: object) -> subproces
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def until(true: Callable[[], bool], seconds: float = 60) -> None:
+def until(true: Callable[[], bool], seconds: float = 300) -> None:
     """Wait for something that another process does."""
     end = time.monotonic() + seconds
     while not true():

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from curate.artifact import Artifact, Receipt, file_accounts, write_receipt
 from curate.executors import LocalExecutor
-from curate.judges.asking import Asking
+from curate.judges.asking import Asking, Limit
 from curate.judges.budget import Budget
 from curate.judges.endpoint import Endpoint
 from curate.stages import generate_run, judge_run
@@ -31,7 +31,7 @@ JUDGE = {"endpoint": "judge", "model": "judge-a", "logprobs": 10, "max_tokens": 
 
 
 def endpoint(url: str, **fields: object) -> Endpoint:
-    return Endpoint(**{"url": url, "timeout_s": 5, "backoff_s": 0.02, "tries": 6, **fields})
+    return Endpoint(**{"url": url, "timeout_s": 60, "backoff_s": 0.02, "tries": 6, **fields})
 
 
 def run(stage: str, block: Row, source: Given, directory: Path, url: str | None = None, budget: Budget | None = None, **fields: object) -> Artifact:
@@ -39,7 +39,7 @@ def run(stage: str, block: Row, source: Given, directory: Path, url: str | None 
     settings, make = STAGES[stage]
     directory.mkdir(parents=True, exist_ok=True)
     endpoints = {"judge": endpoint(url, **fields)} if url else {}
-    asking = Asking(endpoints, budget or Budget())
+    asking = Asking(endpoints, (Limit("r", budget),) if budget else ())
     made = make(settings.validate_python(block), {"rows": source}, directory, None, LocalExecutor(), 1, lambda progress: None, asking)
     assert made.counts.broken_law() is None
     files = list(file_accounts(directory, ("data", "ledger", "dropped", "verdicts")))

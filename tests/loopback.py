@@ -129,11 +129,25 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
+    """A server that is silent about clients who leave it."""
+
     daemon_threads = True
-    site: Site
+    request_queue_size = 128
+    """By default 5 may wait to be let in, and Linux leaves the next one standing for seconds."""
 
     def handle_error(self, *_: object) -> None:
         pass
+
+
+@contextlib.contextmanager
+def running(server: Server) -> Iterator[None]:
+    """The server answers as long as the context lasts."""
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @contextlib.contextmanager
@@ -141,10 +155,5 @@ def serving(files: dict[str, bytes]) -> Iterator[Site]:
     """A running server that holds `files` by path."""
     server = Server(("127.0.0.1", 0), Handler)
     server.site = Site(f"http://127.0.0.1:{server.server_port}", dict(files))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with running(server):
         yield server.site
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from slurm_cluster import free_ports, kill_tree
+from ports import free_ports
+from slurm_cluster import kill_tree
 
 ADDRESSES = ("127.0.0.1", "127.0.0.2")
-_START_S = 60
+_START_S = 180
 
 
 class Ray(NamedTuple):
@@ -39,7 +40,8 @@ def running(environment: dict[str, str], cores: int = 1) -> Iterator[Ray]:
     address = f"{ADDRESSES[0]}:{free_ports(1)[0]}"
     temporary = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # Ray's sockets lie in it: short
     limits = [f"--num-cpus={cores}", f"--memory={4 * 2**30}", f"--object-store-memory={80 * 2**20}", "--disable-usage-stats"]
-    quiet = {**os.environ, **environment, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_health_check_failure_threshold": "2"}
+    quiet = {**os.environ, **environment, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_health_check_failure_threshold": "2",
+             "RAY_memory_monitor_refresh_ms": "0"}  # what else fills this machine is none of its business  # fmt: skip
     nodes: list[subprocess.Popen] = []
 
     def start(*words: str) -> None:

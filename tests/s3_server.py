@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm_cluster import free_ports
+from ports import free_ports
 
 
 def environment() -> dict[str, str]:
@@ -42,7 +42,7 @@ def serving(folder: Path, bucket: str, environment: dict[str, str]) -> Iterator[
 
 def _make_bucket(bucket: str, environment: dict[str, str], folder: Path) -> None:
     system = file_system(environment)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while time.monotonic() < end:
         with contextlib.suppress(OSError):
             system.mkdir(bucket)

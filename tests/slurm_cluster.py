@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from ports import free_ports
 
 PROGRAMS = {"slurmctld": "slurmctld-wlm", "slurmd": "slurmd-wlm", "munged": "munged", "sbatch": "sbatch", "squeue": "squeue"}
 """A daemon's name, and the name that Debian's package gives the binary."""
@@ -29,7 +30,7 @@ SlurmctldPort={controller}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket,cred_expire=6
+AuthInfo=socket={folder}/munge.socket,cred_expire={credential_s}
 CryptoType=crypto/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
@@ -47,8 +48,8 @@ SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,sched_min
 MpiDefault=none
 ReturnToService=2
 SlurmctldTimeout=10
-SlurmdTimeout=5
-MinJobAge=300
+SlurmdTimeout={silence_s}
+MinJobAge=3600
 KillWait=1
 NodeName={one} NodeHostname={host} NodeAddr=127.0.0.1 Port={port_one} CPUs={cores} RealMemory=8000 State=UNKNOWN
 NodeName={two} NodeHostname={host} NodeAddr=127.0.0.1 Port={port_two} CPUs={cores} RealMemory=8000 State=UNKNOWN
@@ -68,14 +69,6 @@ def _program(name: str) -> str | None:
 
 def _found(name: str) -> str:
     return _program(PROGRAMS[name]) or _program(name) or name
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as open_:
-        sockets = [open_.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 class Slurm(NamedTuple):
@@ -122,12 +115,15 @@ def kill_tree(pid: int) -> None:
 
 
 @contextlib.contextmanager
-def running(folder: Path, cores: int = 1) -> Iterator[Slurm]:
-    """The cluster, up and idle; skips the test where this machine cannot carry one."""
+def running(folder: Path, cores: int = 1, hasty: bool = False) -> Iterator[Slurm]:
+    """The cluster, up and idle; skips the test where this machine cannot carry one.
+
+    A hasty one gives up a silent node in seconds, and may take a busy machine for one.
+    """
     if reason := missing():
         pytest.skip(reason)
     folder.mkdir(parents=True)
-    config = _configure(folder, cores)
+    config = _configure(folder, cores, hasty)
     environment = {"SLURM_CONF": str(config)}
     with contextlib.ExitStack() as daemons:
 
@@ -151,7 +147,7 @@ def running(folder: Path, cores: int = 1) -> Iterator[Slurm]:
             _until(lambda: not cluster.ask("squeue", "-h"), 10)
 
 
-def _configure(folder: Path, cores: int) -> Path:
+def _configure(folder: Path, cores: int, hasty: bool) -> Path:
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o400)
@@ -165,6 +161,7 @@ def _configure(folder: Path, cores: int) -> Path:
         CONFIG.format(
             host=socket.gethostname().partition(".")[0], user=getpass.getuser(), folder=folder, plugins=plugins, cores=cores,
             controller=controller, port_one=port_one, port_two=port_two, one=NODES[0], two=NODES[1],
+            silence_s=5 if hasty else 300, credential_s=12 if hasty else 120,
         )  # fmt: skip
     )
     return config
@@ -180,7 +177,7 @@ def _until(holds, seconds: float) -> bool:
 
 
 def _wait(holds, folder: Path, what: str) -> None:
-    if _until(holds, 30):
+    if _until(holds, 120):
         return
     logs = "\n".join(f"{log.name}: {log.read_text(errors='replace')[-600:]}" for log in sorted([*folder.glob("*.log"), *folder.glob("*.out")]))
     pytest.skip(f"{what} on this machine:\n{logs}")

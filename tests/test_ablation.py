@@ -14,6 +14,7 @@ from judge_stages import table
 
 from benchmarks import ablation, ablation_labels, ablation_text
 
+BRIEF = ablation_text.SIZES["small"]._replace(steps=2)
 SENTENCES = "The harbour lay still in the morning. Nobody had seen the ferry leave, and the clerk wrote down the hour in a green book. "
 
 
@@ -36,12 +37,12 @@ def test_all_arms_learn_from_as_many_tokens_and_are_measured_on_the_same_texts(t
     cut_sample(tmp_path / "pages")
     home, arms = tmp_path / "home", ("raw", "curated")
     home.mkdir()
-    found = ablation_text.measures(0, home, [tmp_path / "pages" / "part-0.warc.gz"], held_out(tmp_path), steps=2, arms=arms)
+    found = ablation_text.measures(0, home, [tmp_path / "pages" / "part-0.warc.gz"], held_out(tmp_path), BRIEF, arms)
     assert found["raw"]["documents"] == 8 > found["curated"]["documents"] > 0
     assert found["raw"]["times read"] < found["curated"]["times read"]
     assert all(1 < values["bits a byte, book"] < 16 for values in found.values())
     blocks = [pl.read_parquet(home / f"{arm}-0.parquet")["input_ids"].list.len().to_list() for arm in arms]
-    assert blocks == [[ablation_text.LENGTH] * 2 * ablation_text.BATCH] * 2
+    assert blocks == [[BRIEF.length] * 2 * BRIEF.batch] * 2
 
 
 def test_held_out_pieces_are_drawn_by_the_seed_and_are_parts_of_the_texts(tmp_path: Path) -> None:
@@ -73,11 +74,12 @@ def test_the_longer_of_two_answers_of_equal_worth_is_worth_nothing_more() -> Non
 
 
 def test_a_model_aligned_on_gold_labels_is_measured_on_gold_and_on_length(tmp_path: Path) -> None:
-    found = ablation_labels.measures(0, tmp_path, count=16, judges={})
+    size = ablation_labels.SIZES["small"]._replace(labelled=16)
+    found = ablation_labels.measures(0, tmp_path, size, judges={})
     values = found[ablation_labels.GOLD]
     assert list(found) == [ablation_labels.GOLD] and values["lean to length"] == 0
     assert 0 <= values["accuracy on gold"] <= 1 and 0 <= values["longer preferred"] <= 1
-    assert ablation_labels.measures(0, tmp_path, count=16, judges={}) == found  # the second time nothing is trained
+    assert ablation_labels.measures(0, tmp_path, size, judges={}) == found  # the second time nothing is trained
 
 
 FOUNDS = [{"a": {"m": 0.1 + seed / 100}, "b": {"m": 0.5}, "c": {"m": 0.4 if seed else 0.7}} for seed in range(3)]
@@ -94,6 +96,12 @@ def test_every_arm_and_every_named_comparison_has_a_line() -> None:
     assert [line.split(" | ")[0] for line in ablation.levels(FOUNDS)][1:] == ["| a", "| b", "| c"]
     lines = list(ablation.comparisons(FOUNDS, [("a", "b"), ("c", "b")], {"m": True}))
     assert [line.split(" | ")[-1] for line in lines[1:]] == ["win |", "undecided |"]
+
+
+def test_both_comparisons_have_every_size_and_the_larger_model_learns_from_more() -> None:
+    assert set(ablation_text.SIZES) == set(ablation_labels.SIZES) == {"small", "medium"}
+    small, medium = (ablation_text.SIZES[name] for name in ("small", "medium"))
+    assert medium.steps * medium.batch * medium.length > 20 * small.steps * small.batch * small.length
 
 
 def test_the_comparisons_name_arms_that_there_are() -> None:

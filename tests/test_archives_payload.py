@@ -232,13 +232,13 @@ def test_nothing_that_python_cannot_encode_comes_out() -> None:
 def test_hostile_bodies_take_linear_time(body: bytes) -> None:
     start = time.process_time()
     response_page(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body, None, None, Limits())
-    assert time.process_time() - start < 3
+    assert time.process_time() - start < 10
 
 
 def test_megabytes_of_headers_take_linear_time() -> None:
     start = time.process_time()
     assert parse_response(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 1_000_000 + b"\r\n<p>").status == 200
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 10
 
 
 def test_random_bytes_are_undecodable_also_when_they_call_themselves_html() -> None:

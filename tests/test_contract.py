@@ -131,6 +131,7 @@ SEEDED = [
     ("wrong_columns", "dpo", [chat()], "chatml", {}),
     ("no_turns", "sft", [{"messages": pa.array([], pa.list_(pa.struct([("role", pa.string())]))).to_pylist()}], "chatml", {}),
     ("mixed_shapes", "dpo", [pair() | {"prompt": "Is it?"}], "chatml", {}),
+    ("mixed_shapes", "dpo", [{name: assistant(name) for name in ("chosen", "rejected")}], "chatml", {}),
     ("unknown_role", "sft", [{"messages": [{"role": "human", "content": "Hi"}, {"role": "gpt", "content": "Ho"}]}], "unmarked", {}),
     ("unknown_role", "sft", [{"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}]}], "unmarked", {}),
     ("unknown_role", "sft", [{"messages": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}]}], "chatml", {}),
@@ -206,7 +207,7 @@ def test_a_lesser_trap_is_a_warning(
 
 
 def test_every_trap_is_seeded() -> None:
-    alone = {"no_eos_token", "no_rows"}
+    alone = {"no_eos_token", "no_rows", "lone_surrogates"}
     assert {trap for trap, *_ in [*SEEDED, *WARNED]} | alone == set(TRAPS)
     assert {trap for trap, *_ in SEEDED} | alone == {name for name, trap in TRAPS.items() if trap.refused}
 
@@ -250,6 +251,13 @@ def test_a_finding_counts_its_rows_and_names_the_first(tokenizers: dict[str, Tok
     found = next(one for one in report.findings if one.trap == "no_trained_token")
     assert (found.rows, found.first) == (10, ("row1", "row3", "row5", "row7", "row9"))
     assert (report.read, report.kept) == (20, 10)
+
+
+@pytest.mark.parametrize(("kind", "row"), [("sft", chat("Half \ud83d")), ("dpo", pair(question="Half \ud83d?")), ("sft", {"text": "\udc00"})])
+def test_half_a_character_is_a_trap_and_no_crash(kind: str, row: dict, tokenizers: dict[str, Tokenizer], tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    report = contract.check(tmp_path / "rows.jsonl", kind, tokenizers["chatml"], Settings())
+    assert refusals(report) == {"lone_surrogates"} and report.kept == 0
 
 
 def test_trained_tokens_stand_in_brackets(tokenizers: dict[str, Tokenizer], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -179,6 +180,8 @@ def started(source: Path, out: Path, use: str, **environment: str) -> subprocess
 def test_a_killed_conversion_leaves_nothing_that_looks_done_and_the_next_one_is_whole(tmp_path: Path) -> None:
     source = write(tmp_path / "in.jsonl", lines(*[TALK, LONG, BAD] * 2_000))
     files = beside(tmp_path / "out.parquet")
+    files.work.mkdir()
+    os.mkfifo(files.work / "out")  # which nobody reads: the conversion cannot be over before it is killed
     process = started(source, files.out, "messages", PYTHONHASHSEED="1")
     while not list(files.work.glob("read/work/ranks/*")):
         assert process.poll() is None
@@ -186,6 +189,7 @@ def test_a_killed_conversion_leaves_nothing_that_looks_done_and_the_next_one_is_
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not files.out.exists() and not files.receipt.exists() and files.work.exists()
+    (files.work / "out").unlink()
     assert started(source, files.out, "messages", PYTHONHASHSEED="2").wait() == 0
     receipt = Receipt.model_validate_json(files.receipt.read_bytes())
     assert (receipt.counts.read, receipt.counts.kept) == (6_000, 4_000) and not files.work.exists()
@@ -195,7 +199,8 @@ def test_a_killed_conversion_leaves_nothing_that_looks_done_and_the_next_one_is_
 
 
 def test_a_damaged_source_loses_only_what_cannot_be_read(tmp_path: Path) -> None:
-    whole = gzip.compress(lines(*[{"prompt": f"question {n}", "completion": os.urandom(40).hex()} for n in range(400)]).encode())
+    noise = random.Random(0)
+    whole = gzip.compress(lines(*[{"prompt": f"question {n}", "completion": noise.randbytes(40).hex()} for n in range(400)]).encode())
     source = write(tmp_path / "in.jsonl.gz", whole[: len(whole) // 2])
     receipt = convert(source, tmp_path / "out.jsonl", output("prompt_completion"))
     assert receipt.damage and 0 < receipt.counts.kept < 400
@@ -218,3 +223,10 @@ def test_real_files_are_converted_with_every_row_in_the_account(tmp_path: Path, 
         assert receipt.counts.read == sum(1 for line in file if line.strip())
     assert receipt.counts.kept > 0.9 * receipt.counts.read
     assert pq.read_metadata(tmp_path / "out.parquet").num_rows == receipt.counts.written
+
+
+def test_the_command_warns_of_a_file_that_gives_nothing(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", lines(BAD, BAD))
+    words = ["convert", source, str(tmp_path / "out.jsonl"), "--to", "messages"]
+    done = subprocess.run([sys.executable, "-m", "curate.cli", *map(str, words)], capture_output=True, text=True, check=True)
+    assert "warning: rows: in.jsonl: none of its 2 rows is kept; 2 fell by laws.not_ending_with_assistant" in done.stderr

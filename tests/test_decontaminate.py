@@ -185,7 +185,7 @@ def test_text_that_repeats_itself_costs_bounded_time(tmp_path):
     filter_.warm_up()
     started = time.process_time()
     assert judged(filter_, "a b c d " * 200_000)[0] is not None
-    assert time.process_time() - started < 3
+    assert time.process_time() - started < 10
 
 
 # Real benchmarks in real text

@@ -73,7 +73,7 @@ def test_what_is_looked_up_lies_in_files_and_not_in_the_memory_of_a_worker(cache
 def test_of_several_workers_one_makes_the_index(cache: Path, benchmark: Path, small: int) -> None:
     command = [sys.executable, "-c", WORKER, str(benchmark), str(small)]
     workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert {worker.communicate(timeout=60)[0].strip() for worker in workers} == {str(len(set(ITEMS)))}
+    assert {worker.communicate(timeout=300)[0].strip() for worker in workers} == {str(len(set(ITEMS)))}
     assert len(indexes(cache)) == 1 and len(list(cache.iterdir())) == 2
 
 

@@ -68,14 +68,12 @@ def workplace(tmp_path: Path) -> Path:
 
 
 def slurm_recipe(workplace: Path, more: str = "") -> None:
-    (workplace / "slurm.yaml").write_text(
-        RECIPE.format(executor=f"{{use: slurm, partition: work, mem_per_cpu_gb: 1, poll_s: 0.2{more}}}")
-    )
+    (workplace / "slurm.yaml").write_text(RECIPE.format(executor=f"{{use: slurm, partition: work, mem_per_cpu_gb: 1, poll_s: 0.2{more}}}"))
 
 
-def ray_recipe(workplace: Path, address: str, more: str = "") -> None:
+def ray_recipe(workplace: Path, address: str, more: str = "", silence_s: int = 120) -> None:
     (workplace / "ray.yaml").write_text(
-        RECIPE.format(executor=f"{{use: ray, address: '{address}', mem_per_cpu_gb: 1, poll_s: 0.2, silence_s: 20{more}}}")
+        RECIPE.format(executor=f"{{use: ray, address: '{address}', mem_per_cpu_gb: 1, poll_s: 0.2, silence_s: {silence_s}{more}}}")
     )
 
 
@@ -92,7 +90,7 @@ def start(workplace: Path, recipe: str, environment: dict[str, str]) -> subproce
     return subprocess.Popen(words, cwd=workplace, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_until(holds: Callable[[], bool], running: subprocess.Popen[str] | None = None, seconds: float = 120) -> None:
+def wait_until(holds: Callable[[], bool], running: subprocess.Popen[str] | None = None, seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert running is None or running.poll() is None, running.communicate()[1]
@@ -105,10 +103,10 @@ def begun(workplace: Path) -> int:
 
 
 @pytest.fixture
-def slurm() -> Iterator[slurm_cluster.Slurm]:
+def slurm(request: pytest.FixtureRequest) -> Iterator[slurm_cluster.Slurm]:
     folder = Path(tempfile.mkdtemp(prefix="slurm", dir="/tmp"))  # a socket's path is short
     try:
-        with slurm_cluster.running(folder / "cluster") as cluster:
+        with slurm_cluster.running(folder / "cluster", hasty=getattr(request, "param", False)) as cluster:
             yield cluster
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -146,7 +144,7 @@ def test_an_interrupted_run_leaves_its_jobs_and_the_next_one_takes_them_up(workp
     running = start(workplace, "slurm.yaml", slurm.environment)
     wait_until(lambda: begun(workplace) >= 2, running)
     running.send_signal(signal.SIGINT)
-    _, stderr = running.communicate(timeout=30)
+    _, stderr = running.communicate(timeout=300)
     assert running.returncode == 1 and "Traceback" not in stderr
     assert "2 running" in stderr and "go on without this command" in stderr and "0 of 2 ranks are done" in stderr
     (workplace / "gate").touch()
@@ -156,6 +154,7 @@ def test_an_interrupted_run_leaves_its_jobs_and_the_next_one_takes_them_up(workp
     assert len(arrays) == 4, "two phases, each an array and datatrove's job that merges statistics"
 
 
+@pytest.mark.parametrize("slurm", [True], indirect=True, ids=["hasty"])
 def test_a_dead_nodes_ranks_are_redone_by_slurm(workplace: Path, slurm: slurm_cluster.Slurm) -> None:
     slurm_recipe(workplace)
     (workplace / "gate").unlink()
@@ -163,7 +162,7 @@ def test_a_dead_nodes_ranks_are_redone_by_slurm(workplace: Path, slurm: slurm_cl
     wait_until(lambda: begun(workplace) >= 2, running)
     slurm.kill_node("two")
     (workplace / "gate").touch()
-    stdout, stderr = running.communicate(timeout=240)
+    stdout, stderr = running.communicate(timeout=300)
     assert running.returncode == 0, stderr
     assert data_bytes(workplace / stdout.splitlines()[-1]) == local_bytes(workplace)
 
@@ -175,7 +174,7 @@ def test_a_rank_whose_job_dies_without_a_word_is_submitted_again(workplace: Path
     wait_until(lambda: begun(workplace) >= 2, running)
     slurm.kill_job()
     (workplace / "gate").touch()
-    stdout, stderr = running.communicate(timeout=120)
+    stdout, stderr = running.communicate(timeout=300)
     assert running.returncode == 0, stderr
     assert data_bytes(workplace / stdout.splitlines()[-1]) == local_bytes(workplace)
     arrays = {line for line in slurm.ask("squeue", "-h", "--states=all", "--format=%F").split()}
@@ -188,7 +187,7 @@ def test_a_cancelled_job_stops_the_run_which_can_be_resumed(workplace: Path, slu
     running = start(workplace, "slurm.yaml", slurm.environment)
     wait_until(lambda: begun(workplace) >= 2, running)
     slurm.ask("scancel", "--user", str(os.getuid()))
-    _, stderr = running.communicate(timeout=60)
+    _, stderr = running.communicate(timeout=300)
     assert running.returncode == 1 and "cancelled" in stderr and "run the same command again" in stderr, stderr
     (workplace / "gate").touch()
     assert data_bytes(artifact_path(run(workplace, "slurm.yaml", slurm.environment), workplace)) == local_bytes(workplace)
@@ -265,13 +264,13 @@ def test_rays_input_ranks_and_output_travel_through_an_object_store(workplace: P
 
 
 def test_a_dead_nodes_ranks_are_redone_on_ray(workplace: Path, ray: ray_cluster.Ray) -> None:
-    ray_recipe(workplace, ray.address)
+    ray_recipe(workplace, ray.address, silence_s=20)
     (workplace / "gate").unlink()
     running = start(workplace, "ray.yaml", {})
     wait_until(lambda: begun(workplace) >= 2, running)
     ray.kill_node(1)
     (workplace / "gate").touch()
-    stdout, stderr = running.communicate(timeout=240)
+    stdout, stderr = running.communicate(timeout=300)
     assert running.returncode == 0, stderr
     assert data_bytes(workplace / stdout.splitlines()[-1]) == local_bytes(workplace)
 
@@ -282,7 +281,7 @@ def test_an_interrupt_ends_the_ranks_on_ray_and_keeps_what_is_finished(workplace
     running = start(workplace, "ray.yaml", {})
     wait_until(lambda: begun(workplace) >= 1, running)
     running.send_signal(signal.SIGINT)
-    _, stderr = running.communicate(timeout=30)
+    _, stderr = running.communicate(timeout=300)
     assert running.returncode == 1 and "0 of 2 ranks are done" in stderr and "Traceback" not in stderr
     (workplace / "gate").touch()
     assert data_bytes(artifact_path(run(workplace, "ray.yaml", {}), workplace)) == local_bytes(workplace)

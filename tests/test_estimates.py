@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 from conftest import ROOT, SAMPLE
 from judge_server import running
+from loopback import serving
 
 import curate
 from curate.config import StoppedError, UsageError
@@ -118,7 +120,7 @@ def test_what_passes_the_budget_is_said_and_what_has_no_price(tmp_path: Path) ->
     path = recipe(tmp_path, f"ingest: {{source: {jsonl(tmp_path, prompts(12))}}}", "budget: {max_calls: 143, max_tokens: 10_000_000}")
     over = estimated(path, tmp_path / "runs")[1]
     assert [line for line in over if "budget" in line] == [
-        "   over budget.max_calls 143, with 0 calls, 0 tokens, cost 0.00 used before: the run may stop there, and goes on once it is raised"
+        "   over budget.max_calls 143 of chain, with 0 calls, 0 tokens, cost 0.00 used before: the run may stop there, and goes on once it is raised"
     ]
     path.write_text(path.read_text().replace("143", "144").replace("w: {input: 1, output: 2}, ", ""), encoding="utf-8")
     fits = estimated(path, tmp_path / "runs")[1]
@@ -142,8 +144,53 @@ def test_a_plan_runs_no_code_of_a_recipe(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\ndef keep(text): return True\n")
     first = f"web: {{source: {SAMPLE}, steps: [{{use: extract}}, {{use: python, path: {tmp_path}/mine.py:keep}}]}}"
     found, lines = estimated(recipe(tmp_path, first), tmp_path / "runs")
-    assert found == [None] * 3 and "without 3 stages" in lines[0] and not (tmp_path / "ran").exists()
+    assert all(one.calls > 100 for one in found) and not (tmp_path / "ran").exists()
+    assert "as if your own code kept every row as it is" in lines[0]
+
+
+MIX = """\
+stages:
+  - name: chats
+    ingest: {{source: {prompts}}}
+  - name: answers
+    generate: {{use: answers, answers: 3, principles: null, models: [{{endpoint: e, model: w, max_tokens: 100}}]}}
+  - mix: {{sources: [answers], pairs: best_worst, max_epochs: {epochs}, splits: {{train: {train} as preference, test: 10% as chosen_rejected}}}}
+  - judge: {{use: pairwise, source: {{split: {split}}}, judges: [{{endpoint: e, model: judge-a, logprobs: 10}}]}}
+"""
+
+
+def mixed(folder: Path, train: str, epochs: int = 1, split: str = "train") -> Estimate | None:
+    """What a judge of a mix's split would ask, of 12 prompts with 3 answers each."""
+    path = folder / "mixed.yaml"
+    path.write_text(MIX.format(prompts=jsonl(folder, prompts(12)), train=train, epochs=epochs, split=split), encoding="utf-8")
+    return estimated(path, folder / "runs")[0][-1]
+
+
+def test_behind_a_mix_a_split_of_a_fixed_size_tells_its_calls(tmp_path: Path) -> None:
+    found = mixed(tmp_path, "7 rows")
+    assert found.calls == 7 * 2 and found.basis == "for 7 rows like those of its sources"
+
+
+@pytest.mark.parametrize(("train", "epochs", "pairs"), [("rest", 1, 36), ("50%", 1, 18), ("rest", 2, 72)])
+def test_behind_a_mix_a_split_of_no_fixed_size_has_at_most_all_rows(tmp_path: Path, train: str, epochs: int, pairs: int) -> None:
+    """Three answers make three pairs at most."""
+    found = mixed(tmp_path, train, epochs)
+    assert found.calls == pairs * 2 and found.basis == ""
+
+
+def test_behind_a_mix_a_format_that_no_stage_reads_has_no_estimate(tmp_path: Path) -> None:
+    assert mixed(tmp_path, "rest", split="test") is None
     assert "run the stages before it" in told(None)
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_of_a_large_remote_table_the_beginning_is_enough_where_it_can_be_had_alone(tmp_path: Path, ranges: bool) -> None:
+    rows = [{**row, "input": os.urandom(17_500).hex()} for row in prompts(2_000)]
+    pl.DataFrame(rows).write_parquet(tmp_path / "big.parquet", row_group_size=500, compression="uncompressed")
+    with serving({"big.parquet": (tmp_path / "big.parquet").read_bytes()}) as site:
+        site.ranges = ranges
+        found, _ = estimated(recipe(tmp_path, f"ingest: {{source: {site.url}/big.parquet, format: alpaca}}"), tmp_path / "runs")
+    assert [one and one.calls for one in found] == ([6_000, 6_000, 12_000] if ranges else [None] * 3)
 
 
 def test_a_source_in_no_dialect_is_a_mistake_before_the_run_too(tmp_path: Path) -> None:

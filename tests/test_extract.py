@@ -4,6 +4,7 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from extraction_pages import PAGE, SENTENCES, extracted, unit
 from pydantic import ValidationError
@@ -11,7 +12,11 @@ from selectolax.lexbor import LexborHTMLParser
 
 from curate.steps.extract import Extract, normalise
 from curate.steps.extraction.blocks import read_blocks
+from curate.steps.extraction.comments import without_comments
 from curate.steps.extraction.engines import dice
+from curate.steps.extraction.features import NAMES, NameWeights, features
+from curate.steps.extraction.model import chosen_blocks
+from curate.steps.extraction.wholes import with_siblings
 from curate.steps.step import Drop
 
 ENGINES = ("blocks", "trafilatura", "resiliparse", "agree")
@@ -81,6 +86,53 @@ def test_half_a_surrogate_pair_costs_a_character_not_the_page() -> None:
 
 def test_control_characters_and_odd_line_ends_become_plain_lines() -> None:
     assert normalise("one\x00 \r\ntwo\x0b\n\n\n\n  three\u2028four \ufeff\n") == "one\ntwo\n\n\n  three\nfour"
+
+
+def test_soft_hyphens_are_no_text() -> None:
+    page, _ = extracted(PAGE.replace("Fishermen", "Fi&shy;sher\xadmen"))
+    assert SENTENCES[1] in page.text
+
+
+def test_a_servers_error_messages_are_no_text_unless_somebody_quotes_them() -> None:
+    error = "<b>Warning</b>: include(a.php): failed to open stream in <b>/www/htdocs/b.php</b> on line <b>12</b>"
+    page = read_blocks(LexborHTMLParser(f"<body><br />{error}<br /><br />{error}<br /><div><p>What does it mean?</p><p>{error}</p></div>"))
+    assert page.text == ["What does it mean?", "Warning: include(a.php): failed to open stream in /www/htdocs/b.php on line 12"]
+
+
+def test_what_an_elements_names_say_holds_for_everything_inside_it() -> None:
+    html = '<body class="comments-open"><div id="leserkommentare"><div><p>one</p></div></div><div class="entry-content"><p>two</p></div>'
+    rows = features(read_blocks(LexborHTMLParser(html)), NameWeights({}), {})
+    assert rows[:, NAMES.index("comments")].tolist() == [1, 0]
+    assert rows[:, NAMES.index("body")].tolist() == [0, 1]
+
+
+def test_rows_of_containers_named_alike_are_counted() -> None:
+    html = "<body><section>" + "<div class=teaser><p>one</p></div>" * 5 + "</section><div class=story><p>two</p></div>"
+    rows = features(read_blocks(LexborHTMLParser(html)), NameWeights({"teaser": -1.0, "story": 1.0}), {})
+    assert np.expm1(rows[:, NAMES.index("like^1")]).round().tolist() == [5] * 5 + [1]
+
+
+def test_comments_under_an_article_are_left_out_but_a_forum_of_comments_is_kept() -> None:
+    said = "".join(f'<div class="comment-body"><p>{sentence}</p></div>' for sentence in SENTENCES)
+    story = "".join(f"<p>{sentence}</p>" for sentence in SENTENCES * 2)
+    article = read_blocks(LexborHTMLParser(f'<body class="comments-open"><div>{story}</div><div id="comments">{said}</div>'))
+    forum = read_blocks(LexborHTMLParser(f'<div class="commentary"><p>{SENTENCES[0]}</p></div><div id="comments">{said}</div>'))
+    assert without_comments(article, range(len(article.text))) == list(range(8))
+    assert without_comments(forum, range(len(forum.text))) == list(range(5))
+
+
+def test_a_paragraph_among_chosen_ones_is_kept_and_a_row_of_links_is_not() -> None:
+    links = "".join(f"<p><a href={at}>{sentence}</a></p>" for at, sentence in enumerate(SENTENCES))
+    page = read_blocks(LexborHTMLParser(f"<div>{''.join(f'<p>{sentence}</p>' for sentence in SENTENCES)}</div><div>{links}<p>x</p></div>"))
+    assert with_siblings(page, [1, 2, 4, 5, 6], [True] * 9) == [0, 1, 2, 3, 4, 5, 6]
+    assert with_siblings(page, [1, 2], [False] * 9) == [1, 2]
+    assert with_siblings(page, [2], [True] * 9) == [2]
+
+
+def test_a_page_that_the_model_doubts_all_over_is_not_cut_to_splinters() -> None:
+    page = read_blocks(LexborHTMLParser("".join(f"<div><p>{sentence}</p></div>" for sentence in SENTENCES)))
+    assert chosen_blocks(page, np.array([0.52, 0.4, 0.4, 0.1]), 0.5) == [0, 1, 2]
+    assert chosen_blocks(page, np.array([0.9, 0.9, 0.4, 0.1]), 0.5) == [0, 1]
 
 
 def test_short_cells_share_a_line_with_their_row() -> None:

@@ -1,5 +1,6 @@
 """What bad pages cost: slow, deep and huge ones are one counted drop each."""
 
+import os
 import subprocess
 import sys
 import time
@@ -23,18 +24,18 @@ def test_the_clock_stops_what_swallows_exceptions() -> None:
                 sum(range(1000))
             except Exception:
                 pass
-    assert time.process_time() - before < 2
+    assert time.process_time() - before < 10
 
 
 def test_the_clock_counts_no_waiting() -> None:
-    with cpu_limit(0.05):
-        time.sleep(0.3)
+    with cpu_limit(0.5):
+        time.sleep(0.6)
 
 
 def test_a_slow_page_is_dropped_as_extractor_timeout_and_the_next_is_kept() -> None:
-    step = Extract(use="extract", engine="trafilatura", max_cpu_s=0.2)
+    step = Extract(use="extract", engine="trafilatura", max_cpu_s=0.5)
     rows = "".join(f"<div><p>{SENTENCES[index % 4]} {index}</p></div>" for index in range(40_000))
-    assert step.apply(unit(f"<html><body>{rows}</body></html>")) == Drop("extractor_timeout", 0.2, 0.2)
+    assert step.apply(unit(f"<html><body>{rows}</body></html>")) == Drop("extractor_timeout", 0.5, 0.5)
     assert step.apply(unit(PAGE)) is None
 
 
@@ -45,6 +46,7 @@ def test_a_slow_page_is_dropped_as_extractor_timeout_and_the_next_is_kept() -> N
         ("<div>" * 100_000 + "</div>" * 100_000, {}, "too_deep"),
         ("<p><b>" * 2_000, {}, "too_deep"),
         ("<i></x>" * 2_000, {}, "too_deep"),
+        ("<noscript>" + "<div>" * 100_000, {}, "too_deep"),
         ("<DIV>" * 60, {"max_depth": 50}, "too_deep"),
         ("<a></a>" * 300_000, {}, "too_many_tags"),
         ("<div " + " ".join(f"a{i}=1" for i in range(20_000)) + ">", {}, "too_many_attributes"),
@@ -82,7 +84,9 @@ print(drop.reason if drop else "kept")
 @pytest.mark.parametrize("engine", ["blocks", "agree"])
 @pytest.mark.parametrize("opening", ["<div>", "<table><tr><td>", "<font color=1><p>"])
 def test_a_nested_bomb_costs_one_drop_in_bounded_memory(engine: str, opening: str) -> None:
-    child = subprocess.run([sys.executable, "-c", BOMB, opening, "1000000", engine], capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-c", BOMB, opening, "1000000", engine]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # each would take its share of the address space
+    child = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert child.returncode == 0, child.stderr[-300:]
     assert child.stdout.strip() in ("too_many_tags", "too_deep")
 

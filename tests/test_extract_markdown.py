@@ -99,6 +99,13 @@ def test_code_is_kept_as_a_whole_but_layout_is_not() -> None:
     assert with_whole_parts(layout, [2, 3, 4, 5, 6, 7]) == [2, 3, 4, 5, 6, 7]
 
 
+def test_a_list_that_is_mostly_chosen_is_completed() -> None:
+    steps = "".join(f"<li>{sentence}</li>" for sentence in SENTENCES)
+    page = read_blocks(LexborHTMLParser(f"<p>So:</p><ol>{steps}<li>Serve.</li></ol><ul><li>Share</li><li>{SENTENCES[0]}</li></ul>"))
+    assert with_whole_parts(page, [0, 1, 2, 4]) == [0, 1, 2, 4]
+    assert with_whole_parts(page, [0, 1, 2, 3, 4]) == [0, 1, 2, 3, 4, 5]
+
+
 def test_a_table_of_layout_is_not_a_table() -> None:
     story = "".join(f"<p>{sentence}</p>" for sentence in SENTENCES * 2)
     html = f"<table><tr><td>Home</td><td>News</td></tr><tr><td>Aside</td><td>{story}</td></tr></table>"
@@ -159,6 +166,11 @@ def test_navigation_is_left_out_unless_the_page_hangs_in_it() -> None:
     assert closed.text == ["Story"]
     unclosed = read_blocks(LexborHTMLParser("<nav><p>Home</p><main><h1>Story</h1></main>"), furniture=False)
     assert unclosed.text == ["Home", "Story"]
+
+
+def test_what_pops_up_over_a_page_is_left_out() -> None:
+    html = f'<p>{SENTENCES[0]}</p><div role="dialog"><p>We value your privacy and so do our partners.</p></div><span class="sr-only">Skip</span>'
+    assert read_blocks(LexborHTMLParser(html), furniture=False).text == [SENTENCES[0]]
 
 
 def test_a_page_that_is_nothing_but_furniture_is_read_whole() -> None:

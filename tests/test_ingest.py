@@ -112,6 +112,16 @@ def test_a_format_whose_columns_no_row_has_is_the_users_mistake(tmp_path: Path) 
         ingest(tmp_path, path, "pku_saferlhf")
 
 
+def test_a_file_that_loses_all_of_its_rows_is_warned_of_by_its_commonest_reason(tmp_path: Path) -> None:
+    write(tmp_path / "d" / "a.jsonl", lines({"messages": TURNS[:1]}, {"messages": TURNS[:1]}, {"messages": []}))
+    write(tmp_path / "d" / "b.jsonl", lines({"messages": TURNS}, {"messages": TURNS[:1]}))
+    recipe = write(tmp_path / "r.yaml", json.dumps({"stages": [{"ingest": {"source": str(tmp_path / "d"), "format": "messages"}}]}))
+    done = curate(tmp_path, "run", str(recipe), "--root", "runs", "--workers", "1")
+    told = [line for line in done.stderr.splitlines() if line.startswith("warning:")]
+    assert done.returncode == 0 and len(told) == 1
+    assert "a.jsonl: none of its 3 rows is kept; 2 fell by laws.not_ending_with_assistant (The last turn" in told[0]
+
+
 def test_an_empty_source_and_one_without_rows_are_the_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing readable"):
         ingest(tmp_path, write(tmp_path / "a.jsonl", ""), "messages")

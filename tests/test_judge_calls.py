@@ -120,7 +120,7 @@ def test_a_refused_key_stops_the_run_with_one_line_and_stands_nowhere(tmp_path: 
     monkeypatch.setenv("OPENAI_LOG", "debug")
     with running(tmp_path / "server", api_key="another") as server:
         process = asking(tmp_path, calls=50, endpoint={"url": server.url})
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 2
     last = err.splitlines()[-1]
     assert last.startswith("endpoint 'judge' (127.0.0.1:") and "CURATE_ENDPOINT_JUDGE_KEY" in last and "Traceback" not in err
@@ -190,7 +190,7 @@ def test_a_ceiling_of_requests_is_kept(tmp_path: Path) -> None:
     with running(tmp_path / "server", latency_s=0.02) as server:
         ask(tmp_path, [question(f"Number {n}?") for n in range(180)], endpoint(server.url, requests_per_minute=60 * 60))
         times = [entry["t"] for entry in server.entries()]
-    assert times[-1] - times[0] >= 120 / 60, "half a second's allowance may be caught up, no more"
+    assert times[-1] - times[0] >= 90 / 60, "a quarter of a second without a ceiling"
 
 
 def test_what_falls_due_while_the_process_stands_still_does_not_go_out_at_once() -> None:
@@ -249,11 +249,27 @@ def test_a_key_that_no_header_can_carry_is_refused_and_a_line_end_is_no_part_of_
     assert "elided" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["https://user:pass@example.org/v1", "https://example.org/v1?key=1", "example.org", "file:///x"])
+BAD = ["https://user:pass@example.org/v1", "https://example.org/v1?key=1", "https://example.org/v1#key", "example.org", "file:///x"]
+BAD += ["http://example.org:port/v1", "http://[::1/v1", "http://exa mple.org/v1", "https://example.org/v1/chat/completions"]
+
+
+@pytest.mark.parametrize("url", BAD)
 def test_an_address_that_could_hold_a_secret_or_is_none_is_refused_without_being_shown(url: str) -> None:
     with pytest.raises(UsageError) as caught:
         address("judge", Endpoint(url=url), {})
     assert url not in str(caught.value) and "pass" not in str(caught.value).replace("password", "")
+
+
+def test_a_general_key_goes_to_no_address_that_a_recipe_alone_names() -> None:
+    keys = {"OPENAI_API_KEY": "sk-12345678", "CURATE_ENDPOINT_MINE_KEY": "sk-mine"}
+    places = [("judge", "https://example.org/v1"), ("judge", "https://api.openai.com/v1"), ("mine", "https://example.org/v1")]
+    assert [address(name, Endpoint(url=url), keys).key for name, url in places] == ["none", "sk-12345678", "sk-mine"]
+
+
+def test_an_address_is_written_down_whole_but_for_a_key_in_its_path() -> None:
+    found = address("judge", Endpoint(url="http://[::1]:8000/gateway/sk-12345678/v1/"), {"CURATE_ENDPOINT_JUDGE_KEY": "sk-12345678"})
+    assert (found.base_url, found.host) == ("http://[::1]:8000/gateway/[key]/v1", "[::1]:8000")
+    assert found.url == "http://[::1]:8000/gateway/sk-12345678/v1"
 
 
 def test_a_file_that_is_no_journal_is_the_users_mistake(tmp_path: Path) -> None:

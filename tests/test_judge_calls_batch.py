@@ -51,7 +51,7 @@ def test_a_killed_run_finds_its_batch_again_and_pays_once(tmp_path: Path) -> Non
         process.kill()
         process.communicate()
         process = asking(tmp_path, **settings)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
         assert len(server.entries("create")) == 1 and len(server.entries("batch")) == 50
     assert len((tmp_path / "calling.jsonl").read_text().splitlines()) == 50

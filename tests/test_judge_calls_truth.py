@@ -139,7 +139,8 @@ def test_ratings_and_rankings_follow_the_utility(tmp_path: Path, structured: boo
     rate, rank = load_prompt(prompt_path("pointwise.en")), load_prompt(prompt_path("ranking.en"))
     ending = "json" if structured else "line"
     judge = model(structured=structured)
-    calls = [Call(judge, rate.messages({"prompt": "Go.", "answer": text}, ending=ending), rate.hash, 0, rating_schema(1, 10)) for text in ANSWERS]
+    scale = {"low": 1, "middle": 6, "high": 10}
+    calls = [Call(judge, rate.messages({"prompt": "Go.", "answer": text}, scale, ending), rate.hash, 0, rating_schema(1, 10)) for text in ANSWERS]
     listed = rank.messages({"prompt": "Go.", "answer": ANSWERS}, {"count": len(ANSWERS)}, ending)
     *rated, ranked = replies(tmp_path, [*calls, Call(judge, listed, rank.hash, 0, ranking_schema())])
     best_first = sorted(range(len(ANSWERS)), key=lambda number: -Truth({}).utility(ANSWERS[number]))

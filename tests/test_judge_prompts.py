@@ -25,7 +25,7 @@ from curate.judges.prompts import FOLDER, fence_mark, load_constitution, load_pr
 
 FENCED = re.compile(r"<<(\w+):([0-9a-f]{12})>>\n(.*?)\n<</\1:\2>>", re.DOTALL)
 PLACES = re.compile(r"\{([a-z][a-z0-9_]*)\}")
-BARE = {"ending", "principle", "count", "audience"}
+BARE = {"ending", "principle", "count", "audience", "low", "middle", "high"}
 
 
 def items(messages: list[dict[str, str]]) -> dict[str, str]:
@@ -39,7 +39,7 @@ def pair(a: str, b: str, ending: str = "line", name: str = "pairwise.en") -> lis
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.md")), ids=lambda path: path.stem)
 def test_every_shipped_prompt_fills_with_each_of_its_endings(path: Path) -> None:
     prompt = load_prompt(path)
-    names = set(PLACES.findall(prompt.body))
+    names = {name for text in (prompt.body, *prompt.front.endings.values()) for name in PLACES.findall(text)}
     words = {name: f"word {name}" for name in names & BARE - {"ending"}}
     data = {name: f"text of {name}" for name in names - BARE}
     for ending in prompt.front.endings or [None]:
@@ -141,7 +141,11 @@ def test_a_file_that_is_no_constitution_is_the_users_mistake(tmp_path: Path, tex
         ("Because.\n\nFinal verdict: tie.", "tie"),
         ("Porque sim.\nVeredito: empate", "tie"),
         ("verdict: b\n\n", "second"),
+        ("Veredito final: B", "second"),
+        ("Verdict: Answer A", "first"),
+        ("Veredito: **Resposta B**", "second"),
         ("Verdict: A or B", "unreadable"),
+        ("Verdict: the answer A", "unreadable"),
         ("Verdict: C", "unreadable"),
         ("Verdict: A\nI mean it.", "unreadable"),
         ("I think the verdict: A", "unreadable"),
@@ -241,7 +245,7 @@ def test_sentinels_and_nonsense_among_log_probabilities_do_no_harm() -> None:
     ("reply", "value"),
     [
         ("Rating: 1", 1), ("Rating: 10", 10), ("Rating: 10/10", 10), ("Fine.\n**Rating: 8.5**", 8.5), ("Rating: [[7]]", 7),
-        ("Nota: 8,5", 8.5), ("7", 7), ("[[9]]", 9), ("Rating: 7 (out of 10)", 7), ("nota: 6 de 10", 6),
+        ("Nota: 8,5", 8.5), ("Boa.\nNota final: 7", 7), ("7", 7), ("[[9]]", 9), ("Rating: 7 (out of 10)", 7), ("nota: 6 de 10", 6),
         ("Rating: 11", None), ("Rating: 0", None), ("Rating: 7-8", None), ("Rating: .7", None), ("Rating: 4/5", None),
         ("Rating: -3", None), ("I give it 7", None), ("Rating: seven", None), ("Rating: 7\nRating: 9", None), ("", None),
         ("Rating: 1 0", None), ("7 8", None), ("Rating: 7\nIt asked for 10.", None),

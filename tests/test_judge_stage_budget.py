@@ -13,6 +13,9 @@ from judge_server import Running, running
 
 import curate
 from curate.config import StoppedError, UsageError
+from curate.estimates import estimates, summary
+from curate.planning import plan
+from curate.recipe import load
 
 RECIPE = """\
 params: {{calls: {calls}, judge: judge-a}}
@@ -22,7 +25,8 @@ endpoints:
 budget: {{max_calls: "${{calls}}"}}
 stages:
   - ingest: {{source: {prompts}}}
-  - generate: {{use: answers, answers: 2, principles: null, models: [{{endpoint: writer, model: w, max_tokens: 400}}]}}
+  - name: answers
+    generate: {{use: answers, answers: 2, principles: null, models: [{{endpoint: writer, model: w, max_tokens: 400}}]}}
   - name: revised
     generate: {{use: revise, rounds: 1, models: [{{endpoint: writer, model: w, max_tokens: 400}}]}}
   - name: rated
@@ -93,6 +97,49 @@ def test_a_limit_of_money_counts_what_earlier_stages_paid(tmp_path: Path, server
     with pytest.raises(StoppedError, match="budget.max_cost"):
         curate.run(path, root=tmp_path / "short")
     assert billed(server) - before == ROWS * 6
+
+
+OUTER = """\
+params: {{calls: {calls}, inner: 1000}}
+endpoints: {{judge: {{concurrency: 2}}}}
+budget: {{max_calls: "${{calls}}"}}
+stages:
+  - judge:
+      use: pairwise
+      source: {{recipe: budget.yaml, stage: answers, set: {{calls: "${{inner}}"}}}}
+      judges: [{{endpoint: judge, model: judge-a, logprobs: 10}}]
+"""
+
+
+def nested(folder: Path, calls: int) -> Path:
+    """A recipe of its own budget around the answers of the other one."""
+    recipe(folder, ALL)
+    path = folder / "outer.yaml"
+    path.write_text(OUTER.format(calls=calls), encoding="utf-8")
+    return path
+
+
+def test_a_budget_binds_the_recipes_that_are_built_on_too(tmp_path: Path, server: Running) -> None:
+    """The other recipe runs as a whole: its stages ask 22 a row, and two answers make one pair in both orders."""
+    path, root = nested(tmp_path, 7), tmp_path / "runs"
+    for calls in (7, ALL + 4):  # within the other recipe's answers, and within the pairs of this one
+        with pytest.raises(StoppedError, match=f"{calls}; used so far by all stages: {calls} calls.*raise it in recipe 'outer'"):
+            curate.run(path, root=root, calls=calls)
+        assert billed(server) == calls
+    curate.run(path, root=root, calls=ALL + 2 * ROWS)
+    assert billed(server) == ALL + 2 * ROWS
+
+
+def test_a_recipe_that_is_built_on_keeps_its_own_budget(tmp_path: Path, server: Running) -> None:
+    with pytest.raises(StoppedError, match="9; used so far by all stages: 9 calls.*raise it in recipe 'budget'"):
+        curate.run(nested(tmp_path, 1000), root=tmp_path / "runs", inner=9)
+    assert billed(server) == 9
+
+
+def test_a_plan_says_which_budget_may_be_passed(tmp_path: Path) -> None:
+    planned = plan(load(nested(tmp_path, 100), {"inner": 109}), tmp_path / "runs")
+    over = [line.split(",")[0].strip() for line in summary(planned, estimates(planned)) if "over budget" in line]
+    assert over == ["over budget.max_calls 109 of budget", "over budget.max_calls 100 of outer"]
 
 
 def test_a_kill_hides_no_call_that_was_heard_from_the_budget(tmp_path: Path) -> None:

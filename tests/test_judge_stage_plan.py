@@ -70,3 +70,6 @@ def test_revisions_and_texts_tell_their_calls(tmp_path: Path) -> None:
     given = rows_ahead(write, "document", lambda: rows(source, None))
     assert len(list(calls(write, "document", lambda: rows(source, None)))) == 2
     assert len(list(calls(revise, "candidates", rows_ahead(answers, "document", given)))) == 2 * 2 * 3 * 2
+    revisions = rows_ahead(revise, "candidates", rows_ahead(answers, "document", given))
+    pairwise = stage(Judge, {"use": "pairwise", "judges": [JUDGE]})
+    assert len(list(calls(pairwise, "candidates", revisions))) == 2 * (8 * 7 // 2) * 2  # two answers with three revisions each

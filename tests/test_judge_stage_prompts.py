@@ -73,7 +73,7 @@ def test_a_check_by_json_is_read_strictly(reply: str) -> None:
     ("block", "said"),
     [
         ({"use": "pairwise", "prompt": "pointwise.en"}, "no ending 'letter'"),
-        ({"use": "pairwise", "prompt": "pointwise.en", "rationale": True}, "nothing is given for {answer}"),
+        ({"use": "pairwise", "prompt": "pointwise.en", "rationale": True}, "nothing is given for {middle}"),
         ({"use": "pointwise", "aspects": {"overall": "edu_quality.pt"}}, "nothing is given for {document}"),
         ({"use": "constitutional", "constitution": "constituion.pt"}, "did you mean 'constitution.pt'"),
         ({"use": "ranking", "prompt": "factuality_verdict.en"}, "nothing is given for {snippet}"),
@@ -82,6 +82,47 @@ def test_a_check_by_json_is_read_strictly(reply: str) -> None:
 def test_a_prompt_of_another_task_is_named_before_any_work(block: dict, said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         TypeAdapter(Judge).validate_python({**block, "judges": [WRITTEN]})
+
+
+SCALES = [
+    ("Grade it with a number from 1 to 5.", False),
+    ("Rate the answer 1-5 please.", False),
+    ("Dê uma nota entre 0 e 5.", False),
+    ("Avalie com um número inteiro de 1 até 7.", False),
+    ("Grade it with a number from 1 to 10.", True),
+    ("Dê uma nota de 1 a 10.", True),
+    ("Rate it in 2-3 sentences, then say a number.", True),
+    ("A number from 1 to 5 for each fault, and then a grade from 1 to 10.", True),
+    ("Rate 2 - 3 faults, then a number from {low} to {high}.", True),
+    ("In 1 to 3 words, how good is it?", True),
+]
+
+
+@pytest.mark.parametrize(("text", "fits"), SCALES)
+def test_a_prompt_that_states_another_scale_is_refused(tmp_path: Path, text: str, fits: bool) -> None:
+    path = tmp_path / "mine.md"
+    path.write_text(f"---\ntask: rating\nlanguage: en\nendings: {{line: 'Rating: {{middle}}'}}\n---\n{{prompt}} {{answer}} {text} {{ending}}\n", encoding="utf-8")
+    block = {"use": "pointwise", "aspects": {"mine": str(path)}, "judges": [WRITTEN]}
+    if fits:
+        assert asked(**block)
+    else:
+        with pytest.raises(ValidationError, match="the scale is 1 to 10; set `low` and `high`"):
+            asked(**block)
+
+
+@pytest.mark.parametrize("name", ["pointwise.en", "pointwise.pt"])
+@pytest.mark.parametrize("rationale", [True, False])
+def test_a_shipped_prompt_says_the_scale_that_is_set(name: str, rationale: bool) -> None:
+    (first, *_) = asked("pointwise", aspects={"overall": name}, low=0, high=7, rationale=rationale, judges=[WRITTEN])
+    said = first.call.messages[-1]["content"]
+    assert ("from 0 to 7" in said or "de 0 a 7" in said) and "Rating: 4" in said and "10" not in said
+
+
+def test_a_shipped_rubric_holds_for_its_own_scale_only() -> None:
+    with pytest.raises(ValidationError, match="asks for 1 to 5, and the scale is 1 to 10"):
+        asked("rubric", high=10, judges=[WRITTEN])
+    with pytest.raises(ValidationError, match="asks for 0 to 5, and the scale is 1 to 5"):
+        TypeAdapter(Judge).validate_python({"use": "documents", "aspects": {"edu": "edu_quality.pt"}, "low": 1, "judges": [WRITTEN]})
 
 
 def test_a_prompt_that_cannot_be_filled_writes_nothing(tmp_path: Path) -> None:

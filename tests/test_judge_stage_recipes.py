@@ -12,6 +12,9 @@ import pytest
 from conftest import ROOT
 
 from curate.artifact import Artifact
+from curate.card.redact import redacted
+from curate.planning import plan
+from curate.recipe import load
 
 
 def simulated(folder: Path, recipe: Path, *options: str) -> Artifact:
@@ -37,6 +40,8 @@ def test_every_stage_that_asked_is_marked_as_simulated_and_says_what_it_cost(rla
     for name in ("generate", "judge"):
         assert receipts[name].report["simulated"] is True
         assert sum(bill["tokens_in"] for bill in receipts[name].report["bill"].values()) > 0
+        assert all(bill["base_url"].startswith("http://127.0.0.1:") and bill["base_url"].endswith("/v1") for bill in receipts[name].report["bill"].values())
+        assert "127.0.0.1" not in str(redacted(receipts[name].model_dump(mode="json")))
     bias = receipts["judge"].report["judges"]["judge/judge-a"]["position_bias"]
     assert bias["low"] - 0.01 <= 0.8 <= bias["high"] + 0.01
 
@@ -70,6 +75,16 @@ def test_an_address_that_a_later_stage_lacks_is_named_before_any_work(tmp_path: 
     done = subprocess.run(words, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
     assert done.returncode == 2 and "CURATE_ENDPOINT_JUDGE_URL" in done.stderr
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_where_a_model_answers_is_no_part_of_the_identity(tmp_path: Path) -> None:
+    text = (ROOT / "pipelines" / "rlaif.yaml").read_text(encoding="utf-8").replace("paths: sample", f"paths: {ROOT}/pipelines/sample")
+    found = []
+    for url in ("http://one.example/v1", "https://another.example:8000/gateway/v1"):
+        path = tmp_path / "rlaif.yaml"
+        path.write_text(text.replace("{concurrency: 16}", f"{{concurrency: 2, url: '{url}'}}"), encoding="utf-8")
+        found.append([stage.directory for stage in plan(load(path), tmp_path / "runs")])
+    assert found[0] == found[1] and url in path.read_text(encoding="utf-8")
 
 
 def test_critiques_and_revisions_become_pairs_and_conversations(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def verdicts(
                     gap = -abs(gap) if worth[a] > worth[b] else abs(gap)
                 for order in (0, 1):
                     lean = bias + breaks.get("drift", 0) * done + breaks.get("length", 0) * abs(a - b + prompt % 7)
-                    logit = (gap if order == 0 else -gap) + lean + 0.1 * chance.normal()
+                    logit = (gap if order == 0 else -gap) + lean + 0.03 * chance.normal()
                     won = logit > 0 if logprobs else chance.random() < sigmoid(logit)
                     shown = round(logit * breaks["lattice"]) / breaks["lattice"] if "lattice" in breaks else logit
                     rows.append(

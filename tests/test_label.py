@@ -3,13 +3,14 @@
 import json
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
-from browsing import browser, look, serving, started
+from browsing import browser, context_of, get, look, post, serving, started
+from ports import free_ports
 from refining import artifact as made_artifact
 from refining import pair, row, said
 
@@ -122,16 +123,21 @@ def test_what_holds_no_pairs_is_the_users_mistake(tmp_path: Path) -> None:
         opened(path)
 
 
+def at_own_port(artifact: Path) -> tuple[subprocess.Popen[str], str]:
+    """The first sitting, at a port that nobody else is lent while no server is there."""
+    return started(f"label(Path({str(artifact)!r}), port={free_ports(1)[0]})")
+
+
 def test_a_killed_server_has_lost_nothing_and_comes_back_at_the_same_url(artifact: Path) -> None:
     call = f"label(Path({str(artifact)!r}))"
-    running, url = started(call)
+    running, url = at_own_port(artifact)
     for done in range(5):
-        item = httpx.get(url + "pairs/ana").json()["item"]
-        assert httpx.post(url + "pairs/ana/give", json={"item": item, "label": "first"}).json()["done"] == done + 1
+        item = get(url + "pairs/ana").json()["item"]
+        assert post(url + "pairs/ana/give", json={"item": item, "label": "first"}).json()["done"] == done + 1
     running.send_signal(signal.SIGKILL)
     running.wait()
     with serving(call) as again:
-        assert again == url and httpx.get(url + "pairs/ana").json()["done"] == 5
+        assert again == url and get(url + "pairs/ana").json()["done"] == 5
 
 
 def counted(page: "Page", done: int) -> None:
@@ -146,13 +152,13 @@ def url(artifact: Path) -> Iterator[str]:
 
 
 def test_rows_cannot_be_looked_up_while_labelling_and_nonsense_is_refused(url: str) -> None:
-    assert httpx.get(url + "rows/0").status_code == 404
+    assert get(url + "rows/0").status_code == 404
     for body in (b"", b"[]", b'{"item": "x", "label": "first"}', b'{"item": 1}'):
-        assert httpx.post(url + "pairs/ana/give", content=body).status_code == 400
+        assert post(url + "pairs/ana/give", content=body).status_code == 400
 
 
 def test_a_person_labels_by_keys_and_buttons_and_goes_on_after_closing_the_browser(browser, url: str, artifact: Path) -> None:
-    page = browser.new_page()
+    page = context_of(browser).new_page()
     page.goto(url)
     page.get_by_label("Your name").fill("Ana Luísa")
     page.get_by_role("button", name="Begin").click()
@@ -168,7 +174,7 @@ def test_a_person_labels_by_keys_and_buttons_and_goes_on_after_closing_the_brows
     at = page.url
     page.close()
     assert [given.label for given in Store(artifact / LABELS).labels("Ana Luísa")] == ["first", "second", "tie", "skip"]
-    page = browser.new_page()
+    page = context_of(browser).new_page()
     page.goto(at)
     for done in range(5, 13):
         counted(page, done - 1)
@@ -179,8 +185,8 @@ def test_a_person_labels_by_keys_and_buttons_and_goes_on_after_closing_the_brows
 
 def test_a_choice_made_while_the_server_is_dead_is_sent_when_it_is_back(browser, artifact: Path) -> None:
     call = f"label(Path({str(artifact)!r}))"
-    running, url = started(call)
-    context = browser.new_context()
+    running, url = at_own_port(artifact)
+    context = context_of(browser)
     page = context.new_page()
     page.goto(url + "label?annotator=ana")
     counted(page, 0)

@@ -124,7 +124,7 @@ def test_no_statement_breaks_the_reader_and_what_it_finds_is_found_again(stateme
 def test_a_hostile_statement_is_unknown_at_once(statement: str) -> None:
     started = time.process_time()
     assert expression(statement) is None
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(

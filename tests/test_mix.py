@@ -244,6 +244,31 @@ def test_candidates_that_give_no_pair_are_dropped_by_name(tmp_path: Path) -> Non
     assert ledger(made).select("id", "outcome", "step", "reason").rows()[1] == (rows[1]["id"], "dropped", "mix", "tie")
 
 
+def rated(name: str, number: int, *values: dict[str, float]) -> Row:
+    answers = [{"text": f"answer {n}", "ratings": [{"aspect": key, "value": value} for key, value in one.items()]} for n, one in enumerate(values)]
+    return candidates(name, number, answers)
+
+
+def test_each_source_may_have_pairs_of_its_own(tmp_path: Path) -> None:
+    steer = given(tmp_path, "steer", [rated("steer", n, {"help": 4, "polite": 1}, {"help": 3, "polite": 4}) for n in range(4)], "candidates")
+    ranked = given(tmp_path, "ranked", [candidates("ranked", 100 + n, RANKED) for n in range(4)], "candidates")
+    pairs = given(tmp_path, "pairs", [preference("pairs", 200 + n) for n in range(4)], "preference")
+    sources = {"steer": {"pairs": {"use": "best_worst", "by": "help"}}, "ranked": None, "pairs": None}
+    made = mixed(tmp_path / "mix", {"sources": sources, "pairs": "all", "as": "chosen_rejected"}, [steer, ranked, pairs])
+    found = report(made)["sources"]
+    assert {name: found[name]["achieved"]["train"]["rows"] for name in sources} == {"steer": 4, "ranked": 12, "pairs": 4}
+    assert {row["chosen"][0]["content"] for row in split(made, "train") if row["source"] == "steer.jsonl"} == {"answer 0"}
+    with pytest.raises(UsageError, match="source 'pairs': holds preference rows, of which no pairs are made"):
+        mixed(tmp_path / "vain", {"sources": {"pairs": {"pairs": "all"}}, "as": "chosen_rejected"}, [pairs])
+
+
+def test_ratings_that_no_row_of_a_source_has_are_the_users_mistake(tmp_path: Path) -> None:
+    steer = given(tmp_path, "steer", [rated("steer", n, {"help": 4, "polite": 1}, {"help": 3, "polite": 4}) for n in range(4)], "candidates")
+    rule = {"use": "best_worst", "ratings": {"helpful": 1}}
+    with pytest.raises(UsageError, match=r"source 'steer': no row has the ratings .* \(helpful\); they have help, polite"):
+        mixed(tmp_path / "mix", {"pairs": rule, "as": "chosen_rejected"}, [steer])
+
+
 def test_rows_that_a_format_cannot_say_are_dropped_by_law(tmp_path: Path) -> None:
     called = conversation("a", 2)
     called["messages"][1]["tool_calls"] = '[{"type": "function", "function": {"name": "f", "arguments": {}}}]'

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 from mix_artifacts import Row, candidates
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from curate.formats import Refused
 from curate.pairs import AnyPairRule, PairRule
@@ -75,7 +75,7 @@ def test_an_answer_without_its_rating_is_never_paired() -> None:
     row = rated({"help": 5.0, "truth": 5.0}, {"help": 1.0, "truth": None}, {"help": 2.0, "truth": 2.0}, {"help": 1.0})
     assert texts(rule("all").rows(row)) == {(0, 2)}
     assert texts(rule("all", by="help").rows(row)) == {(0, 1), (0, 2), (0, 3), (2, 1), (2, 3)}
-    assert refused(rule("all", by="harmless"), row) == "no_pair"
+    assert refused(rule("all", by="harmless"), row) == "no_such_rating"
     assert refused(rule("best_worst"), ranked(1, None, None)) == "no_pair"
 
 
@@ -83,6 +83,46 @@ def test_the_overall_score_is_not_among_the_aspects_of_the_mean() -> None:
     row = rated({"help": 5.0, "overall": 1.0}, {"help": 2.0, "overall": 10.0})
     assert texts(rule("best_worst").rows(row)) == {(0, 1)}
     assert texts(rule("best_worst", by="overall").rows(row)) == {(1, 0)}
+
+
+HELPSTEER = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
+
+
+def helpsteer(*answers: tuple[float, ...]) -> Row:
+    return rated(*(dict(zip(HELPSTEER, values, strict=True)) for values in answers))
+
+
+def test_verbosity_and_complexity_are_no_merits_unless_they_are_named() -> None:
+    row = helpsteer((4, 4, 4, 1, 0), (3, 3, 4, 4, 4))
+    assert texts(rule("best_worst").rows(row)) == {(0, 1)}
+    assert texts(rule("best_worst", by="verbosity").rows(row)) == {(1, 0)}
+    assert texts(rule("best_worst", ratings={"coherence": 1, "complexity": 1}).rows(row)) == {(1, 0)}
+    assert refused(rule("best_worst"), rated({"verbosity": 1.0}, {"verbosity": 3.0})) == "no_pair"
+
+
+def test_ratings_count_by_their_weights_on_the_scale_of_the_ratings() -> None:
+    row = helpsteer((4, 1, 0, 0, 0), (3, 3, 0, 0, 0))
+    assert texts(rule("best_worst", ratings={"helpfulness": 3, "correctness": 1}).rows(row)) == {(0, 1)}
+    made = rule("best_worst", ratings={"helpfulness": 1, "correctness": 1}).rows(row)
+    assert texts(made) == {(1, 0)} and made[0]["margin"] == 0.5
+    tenths = {"helpfulness": 0.1, "correctness": 0.2, "coherence": 0.3}
+    assert refused(rule("best_worst", ratings=tenths), helpsteer((3, 0, 0, 0, 0), (0, 0, 1, 0, 0))) == "tie"
+    shorter = helpsteer((3, 3, 3, 0, 4), (3, 3, 3, 0, 1))
+    assert texts(rule("best_worst", ratings={"helpfulness": 1, "verbosity": -0.5}).rows(shorter)) == {(1, 0)}
+
+
+def test_ratings_outweigh_ranks_and_a_rating_that_is_not_there_is_named() -> None:
+    answers = [{"text": f"answer {n}", "rank": n + 1, "ratings": [{"aspect": "help", "value": float(n)}]} for n in range(2)]
+    row = candidates("r", 1, answers)
+    assert texts(rule("best_worst").rows(row)) == {(0, 1)}
+    assert texts(rule("best_worst", ratings={"help": 1}).rows(row)) == {(1, 0)}
+    assert refused(rule("best_worst", ratings={"help": 1, "honesty": 1}), row) == "no_such_rating"
+
+
+@pytest.mark.parametrize("settings", [{"by": "mean", "ratings": {"help": 1}}, {"ratings": {"help": 0}}, {"ratings": {}}, {"ratings": {"help": float("nan")}}])
+def test_one_rule_says_what_is_better(settings: dict) -> None:
+    with pytest.raises(ValidationError):
+        rule("best_worst", **settings)
 
 
 def test_at_most_n_pairs_of_a_prompt_are_drawn_by_the_seed() -> None:

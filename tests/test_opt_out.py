@@ -150,7 +150,7 @@ def test_a_hostile_page_costs_little(piece: str) -> None:
     html = piece * (2_000_000 // len(piece))
     started = time.process_time()
     assert reason(html=html) is None
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the shared data folder is absent")

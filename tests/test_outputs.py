@@ -44,6 +44,31 @@ def test_every_output_writes_every_shape_that_it_takes_with_its_provenance(use: 
 
 
 @pytest.mark.parametrize("use", NAMES)
+def test_an_output_tells_how_many_rows_it_gives_without_giving_them(use: str) -> None:
+    made = output(use, **({"chosen": True} if "chosen" in type(output(use)).model_fields else {}))
+    for shape in made.accepts:
+        rows = made.rows(shape, ROWS[shape])
+        pair = {name: PREFERENCE[name] for name in ("prompt", "chosen", "rejected", "probability", "margin")}
+        expected = len(rows), sum(row.get("label") or 0 for row in rows)
+        assert made.told(shape, ROWS[shape]) == made.told(shape, pair if shape == "preference" else ROWS[shape], plain=True) == expected
+    if "preference" in made.accepts and use != "grpo":
+        with pytest.raises(Refused, match="undecided"):
+            made.told("preference", {**PREFERENCE, "probability": 0.5}, plain=True)
+
+
+@pytest.mark.parametrize("use", ["chosen_rejected", "reward"])
+def test_pairs_written_at_once_are_those_written_one_by_one(use: str) -> None:
+    longer = [turn("system", "Sê breve."), turn("user", "Olá"), turn("assistant", "Olá!"), turn("user", "E agora?")]
+    rows = [PREFERENCE, {**PREFERENCE, "prompt": longer, "margin": None, "probability": None, "licence": None, "origins": ["a", "b"]}] * 3
+    batch = pa.RecordBatch.from_pylist(rows, arrow_schema(SHAPES["preference"])).slice(1).take(pa.array([3, 0, 0, 1]))
+    made = output(use)
+    expected = table([one for row in batch.to_pylist() for one in made.rows("preference", row)], made.schema())
+    found = made.at_once("preference", batch)
+    assert found.schema == expected.schema and found.to_pylist() == expected.to_pylist() and found.num_rows == 4
+    assert output(use, tools=True).at_once("preference", batch) is None
+
+
+@pytest.mark.parametrize("use", NAMES)
 def test_an_output_says_which_rows_it_can_be_made_of(use: str) -> None:
     other = next(shape for shape in ROWS if shape not in output(use).accepts)
     with pytest.raises(UsageError, match=f"{use}: cannot be made of {other} rows"):

@@ -33,21 +33,38 @@ def ranks(folder: Path) -> list[Path]:
     return sorted(folder.glob("out/work/segment-*/*/rank.json"))
 
 
+GATE = """
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def step(text, metadata):
+    while (HERE / "shut").exists() and len(list(HERE.glob("out/work/segment-*/*/rank.json"))) >= 2:
+        time.sleep(0.05)
+    return True
+"""
+"""A step that lets no row through once two ranks are finished, while a file `shut` is beside it."""
+
+
 def test_a_killed_run_goes_on_and_writes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curate.stages.refine_run._RANK_ROWS", 10)
-    (tmp_path / "slow.py").write_text("import time\ndef f(text, metadata):\n    time.sleep(0.002)\n    return True\n")
-    steps = [{"use": "python", "path": f"{tmp_path / 'slow.py'}:f"}, {"use": "pii"}, {"use": "exact_dedup"}, {"use": "turns"}]
+    (tmp_path / "gate.py").write_text(GATE)
+    steps = [{"use": "python", "path": f"{tmp_path / 'gate.py'}:step"}, {"use": "pii"}, {"use": "exact_dedup"}, {"use": "turns"}]
     given = artifact(tmp_path / "in", "conversation", [chat(n, f"Q {n % 70}", f"Mail a{n % 70}@example.org") for n in range(100)], group_rows=10)
     whole = refine(tmp_path, given, steps, "whole")
+    (tmp_path / "shut").touch()
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     running = subprocess.Popen([sys.executable, "-c", RUN.replace("{steps}", repr(steps)), str(tmp_path)], env=environment)
-    deadline = time.monotonic() + 60
-    while len(ranks(tmp_path)) < 2 and time.monotonic() < deadline:
+    while len(ranks(tmp_path)) < 2:
+        assert running.poll() is None
         time.sleep(0.01)
     running.send_signal(signal.SIGKILL)
     running.wait()
+    (tmp_path / "shut").unlink()
     finished = {path: path.stat().st_mtime_ns for path in ranks(tmp_path)}
-    assert 2 <= len(finished) < 20 and not (tmp_path / "out" / "data").exists()
+    assert len(finished) == 2 and not (tmp_path / "out" / "data").exists()
     again = refine(tmp_path, given, steps)
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     for folder in ("data", "ledger", "dropped", "pairs"):

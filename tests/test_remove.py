@@ -227,6 +227,15 @@ def test_models_and_pushed_revisions_are_listed(home: Path) -> None:
     assert again.models == [str(home / "model")], "a model that nobody has replaced is listed again"
 
 
+def test_what_a_stage_has_pushed_is_listed_from_its_receipt(home: Path) -> None:
+    final = latest(home, "docs")[-1]
+    told = {"to": "me/set", "revision": None, "commit": "abc", "url": "https://hub/me/set", "files": [], "missing": []}
+    write_receipt(final.path, final.receipt.model_copy(update={"stage": "publish", "report": {"publish": told}}))
+    done = asked(home, "domains", "site1.example")
+    assert [one["commit"] for one in done.published] == ["abc"] and "https://hub/me/set abc" in as_text(done)
+    assert done.taken == [f"docs/{final.path.name}"] and not done.elsewhere
+
+
 def test_what_cannot_be_told_apart_and_what_is_unfinished_is_taken_away(home: Path) -> None:
     final = latest(home, "docs")[-1]
     (final.path / "data" / "train-00000.ds").write_bytes(b"packed")

@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import sqlite3
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,7 @@ from tokenizers import Tokenizer
 from curate import run
 from curate.artifact import Artifact
 from curate.card.render import card
-from curate.remove import Removal, remove
+from curate.remove import Removal, as_text, remove
 
 ASKED = """\
 params: {temperature: 1.0}
@@ -53,6 +56,14 @@ stages:
       splits:
         train: {as: {use: packed, tokenizer: tokenizer.json, eos: "</s>", shard_tokens: 60}}
         validation: 20% as text
+"""
+TWINS = """\
+stages:
+  - ingest: {source: twins.jsonl, format: document}
+  - mix:
+      sources: {ingest: {epochs: 2}}
+      splits:
+        train: {as: {use: packed, tokenizer: tokenizer.json, eos: "</s>"}}
 """
 LETTERS = "abcdefghijkl"
 RECIPES = ("asked", "made")
@@ -143,6 +154,51 @@ def test_nothing_that_models_made_of_a_document_is_left_and_recipes_run_again_wi
     run(home / "asked.yaml", root=home / "runs", workers=1, temperature=0.5)
     run(home / "made.yaml", root=home / "runs", workers=1)
     clean()
+
+
+def calls(folder: Path) -> set[bytes]:
+    """Keys of all calls that journals know."""
+    known = set()
+    for path in sorted((folder / "runs").rglob("calls.sqlite")):
+        with closing(sqlite3.connect(path)) as journal:
+            known |= {key for (key,) in journal.execute("SELECT key FROM attempts WHERE key != x''")}
+    return known
+
+
+def test_journals_know_the_calls_of_a_run_that_never_saw_the_documents_and_no_others(home: Path, finished: Path, tmp_path: Path) -> None:
+    fresh = tmp_path / "fresh"
+    shutil.copytree(finished, fresh, ignore=shutil.ignore_patterns("runs"))
+    (fresh / "runs").mkdir()
+    (fresh / "runs" / "opt_out.txt").write_text("site1.example\n")
+    for recipe in RECIPES:
+        run(fresh / f"{recipe}.yaml", root=fresh / "runs", workers=1)
+    done = removed(home, "site1.example")
+    assert calls(home) == calls(fresh) and not done.unasked
+    assert done.replies >= len(calls(finished) - calls(fresh)) > 20
+
+
+def test_calls_that_nobody_can_tell_apart_any_more_are_named_and_replies_that_quote_go_all_the_same(home: Path) -> None:
+    names = json.loads((home / "runs" / "asked" / "latest.json").read_text())
+    receipt = home / "runs" / "asked" / names[1] / "receipt.json"
+    told = json.loads(receipt.read_text())
+    told["config"]["answers"] = 0  # as no stage may be any more
+    receipt.write_text(json.dumps(told))
+    done = removed(home, "site1.example")
+    assert done.unasked == [f"asked/{names[1]}"] and f"calls of asked/{names[1]} cannot be told apart" in as_text(done)
+    assert not [number for number in (1, 5, 9) if word(number) in everything(home / "runs")]
+
+
+def test_of_packed_documents_that_say_the_same_only_the_one_that_is_meant_goes(tmp_path: Path) -> None:
+    texts = ["one two three", "four five", "one two three", "six"]
+    (tmp_path / "twins.jsonl").write_text("".join(json.dumps({"text": text, "url": f"https://site{n}.example/"}) + "\n" for n, text in enumerate(texts)))
+    trained(tmp_path / "tokenizer.json")
+    (tmp_path / "twins.yaml").write_text(TWINS)
+    run(tmp_path / "twins.yaml", root=tmp_path / "runs", workers=1)
+    before = packed(last(tmp_path, "twins"), tmp_path / "tokenizer.json")
+    removed(tmp_path, "site2.example")
+    left = packed(last(tmp_path, "twins"), tmp_path / "tokenizer.json")
+    assert len(before) == 8 and sorted((Counter(before) - Counter(left)).values()) == [2]
+    assert sorted(Counter(left).values()) == [2, 2, 2] and set(left) == set(before)
 
 
 def test_packed_tokens_are_taken_away_where_their_tokenizer_is_gone(home: Path) -> None:

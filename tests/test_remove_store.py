@@ -16,6 +16,7 @@ from scanned import everything
 
 import curate as door
 from curate.errors import UsageError
+from curate.judges.journal import Attempt, Journal
 from curate.mirror import Mirror
 from curate.remove import remove
 
@@ -91,6 +92,7 @@ def test_one_machine_removes_what_another_has_made_and_both_run_on_without_it(fi
     monkeypatch.setenv("CURATE_CACHE", str(tmp_path / "second"))
     done = curate(finished, "remove", "--domains", "list.txt", "--root", s3)
     assert done.returncode == 0 and done.stdout.splitlines()[-1] == f"{s3}/opt_out.txt", done.stderr
+    assert "on each other machine that has worked with this root, run the same command: it keeps replies to calls (calls.sqlite), labels" in done.stdout
     left = there(s3, tmp_path / "there")
     assert "quark4x1" not in left and "site1.example" not in left and "quark5x1" in left
     assert (tmp_path / "there" / "opt_out.txt").read_text() == "site1.example\n" and len(stages(tmp_path / "there")) == 2
@@ -124,6 +126,24 @@ def test_a_removal_that_stops_on_the_way_is_finished_by_the_same_call(finished: 
     final = door.run(finished / "docs.yaml", root=memory, workers=1)
     assert final.receipt.counts.broken_law() is None and final.receipt.counts.dropped["remove.opted_out"] > 0
     assert final.path.name in stages(tmp_path / "there")
+
+
+def test_what_the_machine_that_made_it_keeps_for_itself_goes_by_the_same_call_there(finished: Path, tmp_path: Path, memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent(finished, memory, tmp_path / "first", monkeypatch)
+    home = Mirror(memory).root / "docs"
+    final = home / json.loads((home / "latest.json").read_text())[-1]
+    (final / "published.json").write_text(json.dumps([{"to": "me/set", "revision": None, "commit": "abc", "url": "https://hub/me/set"}]))
+    journal = Journal(home / "calls.sqlite", "run")
+    body = {"choices": [{"message": {"content": "It says quark1x0 quark1x1 quark1x2 quark1x3 quark1x4 and so on"}}], "usage": {"prompt_tokens": 9}}
+    journal.add_all([Attempt(b"k" * 32, "e", "m", 200, json.dumps(body))])
+    journal.close()
+    monkeypatch.setenv("CURATE_CACHE", str(tmp_path / "second"))
+    elsewhere = remove(finished / "list.txt", "domains", Path(memory))
+    assert elsewhere.elsewhere and not elsewhere.published and not elsewhere.replies
+    monkeypatch.setenv("CURATE_CACHE", str(tmp_path / "first"))
+    done = remove(finished / "list.txt", "domains", Path(memory))
+    assert [one["commit"] for one in done.published] == ["abc"] and done.replies == 1
+    assert "quark1x1" not in everything(tmp_path / "first")
 
 
 def test_a_stage_that_was_half_sent_is_taken_away(finished: Path, tmp_path: Path, memory: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The report: what a page says and does not say, and what a real browser makes of it."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,16 +8,18 @@ from types import SimpleNamespace
 import orjson
 import polars as pl
 import pytest
+from browsing import browser, context_of
 
-from curate.artifact import Artifact, Counts, Receipt, write_receipt
+from curate.artifact import Artifact, Counts, Receipt, read_receipt, write_receipt
 from curate.report import render, report
+from curate.report.charts import histogram
 from curate.report.examples import compared, copies, dropped
 from curate.report.texts import hidden, scrubbed
-from curate.report.values import bin_edges, histograms
+from curate.report.values import Histogram, as_text, bin_edges, histograms
 
 EVIL = "</script><script>window.broken = 1</script><img src=https://evil.example/x.png onerror='window.broken = 1'>&amp;"
 LONG = "Um parágrafo sobre o tempo em Lisboa, sem nada de especial. " * 30
-CHROMIUM = Path("/usr/bin/chromium")
+__all__ = ["browser"]
 
 STEPS = [
     {"use": "url", "opt_out": ["gone.example"]},
@@ -40,7 +43,7 @@ def receipt(**changes: object) -> Receipt:
     count = {"url.opt_out": 1, "licence.licence_not_allowed": 1, "gopher_quality.too_few_words": 1, "minhash_dedup.near_duplicate": 1}
     flow = [("read", 6, 6), ("url", 6, 5), ("language", 5, 5), ("licence", 5, 4), ("gopher_quality", 4, 3), ("minhash_dedup", 3, 2)]
     told = {
-        "minhash_dedup": {"documents": 3, "dropped": 1, "cluster_sizes": {"1": 1, "2": 1}, "estimate": {"precision": {"share": 1.0}}},
+        "minhash_dedup": {"documents": 3, "dropped": 1, "cluster_sizes": {"1": 1, "2": 1}, "estimate": {"precision": {"share": 1.0, "interval": [0.25, 1.0]}}},
         "sources": {EVIL: {"asked": {"share": 0.5}, "achieved": {"train": {"rows": 2, "share": 0.4, "epochs": 1.0}}}},
         "judges": {EVIL: {"verdicts": 9, "unreadable_share": 0.1, "cost": 0.5, "checks": [{"holds": False, "sentence": EVIL}]}},
         "alarms": [{"step": "url", "by": "domain", "group": EVIL, "in": 60, "dropped": 59, "share": 0.98}],
@@ -87,7 +90,7 @@ def artifact(tmp_path: Path) -> Artifact:
     kept = pl.Series(step is None for step in steps)
     texts.filter(kept).write_parquet(home / "data" / "train-00000.parquet")
     texts.filter(~kept).write_parquet(home / "dropped" / "00000.parquet")
-    pairs = {"step": ["minhash_dedup"], "kept": ["id0"], "dropped": ["id4"], "jaccard": [0.9]}
+    pairs = {"step": ["minhash_dedup"] * 3, "kept": ["id0", "id4", "id4"], "dropped": ["id4", "id4", "id5"], "jaccard": [0.9, math.nan, 0.8]}
     pl.DataFrame(pairs).write_parquet(home / "pairs" / "00000.parquet")
     write_receipt(home, receipt())
     return Artifact(home)
@@ -154,6 +157,33 @@ def test_a_page_of_very_many_alarms_domains_and_inputs_stays_small(artifact: Art
     assert page.count("19,950 more") == 2 and "19,952 more" in page
 
 
+def test_what_a_stage_kept_no_text_of_is_shown_as_it_was_given(artifact: Artifact, tmp_path: Path) -> None:
+    (tmp_path / "parent" / "data").mkdir(parents=True)
+    turns = [[{"role": "user", "content": f"Write {n} to ana@site.example"}] for n in range(6)]
+    pl.DataFrame({"id": [f"id{n}" for n in range(6)], "messages": turns}).write_parquet(tmp_path / "parent" / "data" / "train-00000.parquet")
+    write_receipt(tmp_path / "parent", receipt(stage="ingest", fingerprint="e" * 64))
+    (artifact.path / "dropped" / "00000.parquet").unlink()
+    write_receipt(artifact.path, receipt(parents=[{"name": "rows", "path": "../parent", "recipe": "r", "stage": "ingest", "fingerprint": "e" * 64}]))
+    texts = {rule.reason: [one.text for one in rule.examples] for rule in dropped(Artifact(artifact.path))}
+    assert texts["too_few_words"] == ["messages: user: Write 1 to <EMAIL>"]
+    assert texts["opt_out"] == texts["licence_not_allowed"] == []
+    told = read_receipt(artifact.path)
+    write_receipt(artifact.path, told.model_copy(update={"config": {**told.config, "dropped_text": "none"}}))
+    assert not any(one.text for rule in dropped(Artifact(artifact.path)) for one in rule.examples), "nor where a recipe keeps none"
+
+
+def test_numbers_and_intervals_are_written_as_people_read_them(artifact: Artifact) -> None:
+    assert [as_text(value) for value in (100_000, 12_345.6, 0.0991, 50.0)] == ["100,000", "12,346", "0.0991", "50"]
+    assert "Estimated precision 100.0% [25.0%, 100.0%]" in " ".join(render(artifact).split())
+
+
+@pytest.mark.parametrize("edges", [[0.0, 1.0], [0.0, 1.0, 2.0], [-3.0, 4.0], [10.0, 4_000.0]])
+def test_whole_numbers_are_named_once_on_an_axis(edges: list[float]) -> None:
+    spec = histogram(Histogram("a.b", 1, edges, [1] * (len(edges) - 1), [0] * (len(edges) - 1), []))
+    ticks = spec["layer"][0]["encoding"]["x"]["axis"]["values"]
+    assert 2 <= len(ticks) == len(set(ticks)) <= 6 and edges[0] <= ticks[0] < ticks[-1] <= edges[-1]
+
+
 def test_an_item_is_never_cut_in_two_before_it_is_found() -> None:
     assert "@" not in scrubbed("x" * 290 + " joana.silva@exemplo.example " + LONG)[:300]
 
@@ -208,26 +238,14 @@ def test_agreement_and_calibration_come_from_what_agree_wrote(artifact: Artifact
     assert page.count("what was said against what was seen") == 1
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[object]:
-    """A headless browser; Debian's, driven by Playwright."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def visit(chromium: object, artifact: Artifact) -> Iterator[object]:
+def visit(browser: object, artifact: Artifact) -> Iterator[object]:
     """Opens the report; what the page asked for or complained of is kept."""
     path = report(artifact)
     contexts = []
 
     def open_page(width: int = 1280, scheme: str = "light") -> SimpleNamespace:
-        contexts.append(chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme))
+        contexts.append(context_of(browser, viewport={"width": width, "height": 900}, color_scheme=scheme))
         page, seen = contexts[-1].new_page(), SimpleNamespace(requests=[], errors=[])
         page.on("request", lambda request: seen.requests.append(request.url))
         page.on("pageerror", lambda error: seen.errors.append(str(error)))
@@ -245,7 +263,7 @@ def _drawn(page: object) -> int:
     charts = page.locator(".chart")
     for number in range(charts.count()):
         charts.nth(number).scroll_into_view_if_needed()
-        charts.nth(number).locator("svg").first.wait_for(timeout=20_000)
+        charts.nth(number).locator("svg").first.wait_for()
     return charts.count()
 
 

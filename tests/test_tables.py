@@ -189,6 +189,13 @@ def test_csv_fields_may_hold_line_breaks_and_a_short_record_is_dropped(tmp_path:
     assert reasons(units) == [None, "broken_csv", None] and account.damage[0].offset == 2
 
 
+def test_a_column_that_a_table_holds_twice_is_the_users_mistake(tmp_path: Path) -> None:
+    twice = pa.table([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    for path in (write(tmp_path / "a.csv", "text,text\na,b\n"), write(tmp_path / "a.parquet", parquet(twice))):
+        with pytest.raises(UsageError, match="'text' more than once"):
+            read(path)
+
+
 def test_a_cut_arrow_file_keeps_the_batches_before(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with pa.ipc.new_stream(buffer, pa.schema([("text", pa.string())])) as writer:

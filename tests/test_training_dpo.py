@@ -13,7 +13,7 @@ import torch
 from curate.artifact import Artifact, read_receipt
 from training import dpo, guards
 from training.config import Dpo, load
-from training.run import Material, main, material_of, source_of
+from training.run import Material, main, material_of, report_of, source_of
 from training.soft import SoftDpo, soft_loss
 
 TRAIN, HELD_OUT = range(32), range(64, 96)
@@ -93,6 +93,23 @@ def test_pairs_are_learnt_against_kept_log_probabilities_from_ln_2_on(tmp_path: 
 def test_other_losses_are_trls_own(tmp_path: Path, base: Path, loss: str) -> None:
     assert run(tmp_path, base, pairs(TRAIN), loss=[loss], epochs=1) == 0
     assert math.isfinite(read_receipt(tmp_path / "out").report["dpo"]["curve"][-1]["loss"])
+
+
+@pytest.mark.parametrize("loss", ["sigmoid", "ipo"])
+def test_a_loss_that_does_not_read_soft_labels_says_so_once_and_is_given_none(
+    tmp_path: Path, base: Path, caplog: pytest.LogCaptureFixture, loss: str
+) -> None:
+    data = artifact(tmp_path / "mix", {"train": pairs(TRAIN, probability=0.75, weight=0.5, margin=1.0)})
+    config = load(config_file(tmp_path, **{**values(tmp_path, base, []), "data": str(data), "loss": [loss]}), Dpo)
+    source = source_of(config)
+    report_of("dpo", config, source)
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    columns = set(dpo.build(material_of("dpo", config, source)).train_dataset.column_names)
+    judged = {"probability", "weight"}
+    if loss == "sigmoid":
+        assert said == [] and judged <= columns
+    else:
+        assert len(said) == 1 and "the loss ipo does not read probability and weight" in said[0] and not judged & columns
 
 
 def test_kept_log_probabilities_are_those_of_the_reference_and_are_reckoned_once(tmp_path: Path, base: Path) -> None:

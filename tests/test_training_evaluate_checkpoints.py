@@ -1,4 +1,4 @@
-"""The best checkpoint of a run by a reward model, and the wired command of lm-evaluation-harness."""
+"""The best checkpoint of a run by a reward model, and the wired commands of two harnesses."""
 
 import json
 import os
@@ -115,6 +115,16 @@ def test_the_harness_is_started_on_the_checkpoint_with_the_tasks(trained: Path, 
     assert harness(tmp_path, trained / "sft", "--tasks", "ifeval", FAILS="3").returncode == 1
     refused = harness(tmp_path, trained / "sft", "--tasks", "realtoxicityprompts", PERSPECTIVE_API_KEY="")
     assert refused.returncode == 2 and "PERSPECTIVE_API_KEY" in refused.stderr
+
+
+def test_lighteval_is_started_on_the_checkpoint_where_it_is_asked_for(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "lighteval").mkdir()
+    (tmp_path / "lighteval" / "__init__.py").touch()
+    (tmp_path / "lighteval" / "__main__.py").write_text(HARNESS)
+    done = harness(tmp_path, trained / "sft", "--by", "lighteval", "--tasks", "truthfulqa:mc,gsm8k", "--", "--max-samples", "5")
+    assert done.returncode == 0, done.stderr
+    said = json.loads((tmp_path / "arguments.json").read_text())
+    assert said == ["accelerate", f"model_name={trained / 'sft'}", "truthfulqa:mc,gsm8k", "--max-samples", "5"]
 
 
 def test_a_harness_that_is_not_installed_is_named_with_its_command(trained: Path, tmp_path: Path) -> None:

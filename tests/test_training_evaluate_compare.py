@@ -103,6 +103,27 @@ def test_one_table_has_every_arm_with_its_intervals_and_comes_again_without_trai
     assert found["sft"]["perplexity"]["rows"] == 8
 
 
+def test_several_processes_may_train_what_one_process_compares(file: Path, compared: dict[str, bytes], tmp_path: Path) -> None:
+    launch = ["sh", "-c", f'echo "$2" >> {tmp_path}/launched; exec "$0" "$@"', sys.executable]
+    words = [str(file), *(f"--set={word}" for word in (f"output={tmp_path / 'out'}", f"launch={json.dumps(launch)}", "seeds=[0]", "arms=[[sft], [sft, dpo]]"))]
+    assert compare.main(words) == 0
+    launched = (tmp_path / "launched").read_text(encoding="utf-8").splitlines()
+    assert launched == ["training.sft", "training.dpo"]
+    models = [tmp_path / "out" / "models" / "seed-0", file.parent / "out" / "models" / "seed-0"]
+    for arm in ("sft", "sft+dpo"):
+        apart, here = (json.loads((place / arm / "receipt.json").read_text())["report"] for place in models)
+        assert [entry["loss"] for entry in apart[arm[-3:]]["curve"]] == [entry["loss"] for entry in here[arm[-3:]]["curve"]]
+    assert compare.main(words) == 0 and (tmp_path / "launched").read_text(encoding="utf-8").splitlines() == launched
+
+
+def test_a_comparison_in_several_processes_is_refused_with_what_to_do(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert compare.main([str(file)]) == 2
+    assert "launch: [accelerate, launch]" in capsys.readouterr().err
+
+
 def test_each_link_of_a_chain_starts_from_the_one_before_it(file: Path, compared: dict[str, bytes]) -> None:
     def parent(arm: str) -> str:
         made = json.loads((file.parent / "out" / "models" / "seed-1" / arm / "receipt.json").read_text())
@@ -123,6 +144,7 @@ def test_each_link_of_a_chain_starts_from_the_one_before_it(file: Path, compared
         ("trainers.dpo.set={learning_rat: 1}", "learning_rat"),
         ("trainers.dpo.set={seed: 1}", "seed"),
         ("trainers={}", "trainers"),
+        ("launch=[no-such-launcher]", "no-such-launcher"),
         ("arms=[[sft], [sft, ppo]]", "ppo"),
     ],
 )

@@ -21,7 +21,7 @@ from training import dpo, guards, sft
 from training.arguments import arguments
 from training.config import Dpo, Sft, load
 from training.faults import explained
-from training.run import main
+from training.run import _installed, main
 
 TRAIN = range(32)
 
@@ -218,6 +218,22 @@ def test_a_command_line_word_is_laid_over_the_file(tmp_path: Path) -> None:
 def test_what_the_machine_lacks_is_said_in_one_line(error: Exception, told: str) -> None:
     said = explained(error, Sft(model="m", data="d", output="o"))
     assert isinstance(said, StoppedError) and told in str(said) and "\n" not in str(said)
+
+
+def test_one_process_that_sees_several_gpus_is_told_to_be_several(
+    tmp_path: Path, base: Path, data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    said = refused(tmp_path, capsys, model=str(base), data=str(data))
+    assert "accelerate launch" in said and "CUDA_VISIBLE_DEVICES" in said
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    _installed(load(config_file(tmp_path, model=str(base), data=str(data), output="o"), Sft))
+
+
+def test_a_first_loss_may_miss_ln_2_by_what_rounding_makes_of_it_and_by_no_more() -> None:
+    assert guards.first_loss_misses(guards.LN2 + 0.02, 1.0) is not None
+    assert guards.first_loss_misses(guards.LN2 + 0.02, 1.0, rounding=0.05) is None
+    assert guards.first_loss_misses(guards.LN2 + 0.04, 1.0, rounding=0.05) is not None
 
 
 def test_qlora_without_a_gpu_is_refused(tmp_path: Path, base: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:

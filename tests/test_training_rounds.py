@@ -7,12 +7,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from judge_server import Running, running
 from training_models import TINY, assistant, model_folder, question, user
@@ -26,8 +30,10 @@ from curate.config import StoppedError, UsageError
 from curate.contract import Settings, load_tokenizer, predict
 from training.config import load
 from training.models import weights_hash
+from training.processes import guarded
+from training.round_pairs import pairs
 from training.rounds import Rounds, main
-from training.serving import guarded, lay_out, name_of, served
+from training.serving import lay_out, name_of, served
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "training" / "recipes" / "rounds.yaml"
@@ -222,10 +228,17 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return model_folder(tmp_path_factory.mktemp("plain") / "model")
 
 
+@pytest.fixture
+def judge_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that a judge may have; nobody listens there."""
+    monkeypatch.setenv("CURATE_ENDPOINT_JUDGE_URL", "http://127.0.0.1:9/v1")
+
+
 def python(code: str) -> list[str]:
     return [sys.executable, "-c", code, "{model}", "{port}"]
 
 
+@pytest.mark.usefixtures("judge_address")
 def test_a_server_that_does_not_start_is_told_with_its_last_words(plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     serve = python("import sys; print('no GPU for', sys.argv[1]); sys.exit(3)")
     assert main([str(config_file(tmp_path, model=str(plain), serve=serve))]) == 1
@@ -233,6 +246,7 @@ def test_a_server_that_does_not_start_is_told_with_its_last_words(plain: Path, t
     assert "exit code 3" in said and f"no GPU for {name_of(str(plain))}" in said and "serve.log" in said
 
 
+@pytest.mark.usefixtures("judge_address")
 def test_an_interrupted_run_says_how_to_go_on_and_leaves_no_server(plain: Path, tmp_path: Path) -> None:
     file = config_file(tmp_path, model=str(plain), serve=python("import time; time.sleep(600)"))
     words = [sys.executable, "-m", "training.rounds", str(file)]
@@ -240,7 +254,90 @@ def test_an_interrupted_run_says_how_to_go_on_and_leaves_no_server(plain: Path, 
     until(lambda: at_home(tmp_path / "rounds"), process)
     process.send_signal(signal.SIGINT)
     assert "the same command" in process.communicate()[1] and process.returncode == 1
-    assert at_home(tmp_path / "rounds") == []
+    until(lambda: not at_home(tmp_path / "rounds"))
+
+
+def budgeted(folder: Path) -> Path:
+    """The bundled recipe with a limit of money."""
+    text = RECIPE.read_text(encoding="utf-8").replace("endpoints:\n", "budget: {max_cost: 1.0}\n\nendpoints:\n")
+    (folder / "recipe.yaml").write_text(text, encoding="utf-8")
+    return folder / "recipe.yaml"
+
+
+def refused(folder: Path, model: Path, capsys: pytest.CaptureFixture[str], **values: object) -> str:
+    """The one message of rounds that are refused before anything is served: the server's program would leave its log."""
+    assert main([str(config_file(folder, model=str(model), serve=python(""), **values))]) == 2
+    assert not list(folder.glob("rounds/round-*"))
+    return capsys.readouterr().err
+
+
+class Gate(BaseHTTPRequestHandler):
+    """Stands before a judge: nothing is asked of it before `opens` holds."""
+
+    opens: Callable[[], object]
+    judge: str
+
+    def do_POST(self) -> None:
+        until(self.opens)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        with httpx.Client(trust_env=False, timeout=LIMIT_S) as client:
+            reply = client.post(self.judge + self.path.removeprefix("/v1"), content=body, headers={"Content-Type": "application/json"})
+        self.send_response(reply.status_code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(reply.content)))
+        self.end_headers()
+        self.wfile.write(reply.content)
+
+    def log_message(self, *words: object) -> None:
+        """Nothing: a test's output is read."""
+
+
+@contextmanager
+def gated(judge: str, opens: Callable[[], object]) -> Iterator[str]:
+    """The address of a gate before the judge."""
+    kind = type("Gate", (Gate,), {"opens": staticmethod(opens), "judge": judge})
+    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+        server.shutdown()
+
+
+def test_the_checkpoints_server_is_gone_while_its_answers_are_judged(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The judge says nothing until no process of the server is left: one that waited for the judgement would wait for ever."""
+    answers = f"""echo '{{"port": '{{port}}'}}' > server.json; exec {sys.executable} {ROOT / "tests" / "judge_server.py"} --config server.json"""
+    params = {"prompts": str(tmp_path / "prompts-{round}.jsonl"), "max_tokens": 800}
+    config = load(config_file(tmp_path, model=str(plain), params=params, serve=["sh", "-c", answers, "{model}", "{port}"]), Rounds)
+    home = tmp_path / "rounds" / "round-1"
+    home.mkdir(parents=True)
+    with running(tmp_path / "judge", judges={"judge-a": {"length": 20.0}}) as judge, gated(judge.url, lambda: not at_home(home)) as url:
+        monkeypatch.setenv("CURATE_ENDPOINT_JUDGE_URL", url)
+        made = pairs(config, 1, str(plain), home)
+        assert {one.receipt.stage for one in Artifact(made).ancestors()} == {"ingest", "generate", "judge"}
+        assert judge.entries()
+
+
+def test_a_judge_without_an_address_is_told_before_anything_is_served(plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "CURATE_ENDPOINT_JUDGE_URL" in refused(tmp_path, plain, capsys)
+
+
+@pytest.mark.usefixtures("judge_address")
+def test_what_a_later_round_lacks_is_told_before_the_first(plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "prompts-3.jsonl" in refused(tmp_path, plain, capsys, rounds=3)
+
+
+@pytest.mark.usefixtures("judge_address")
+def test_a_price_that_the_budget_needs_is_asked_for_before_anything_is_served(
+    plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "budget.max_cost: no price" in refused(tmp_path, plain, capsys, recipe=str(budgeted(tmp_path)))
+
+
+@pytest.mark.usefixtures("judge_address")
+def test_what_dpo_would_refuse_is_told_before_any_answer_is_judged(plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "pad_token" in refused(tmp_path, plain, capsys, dpo={"pad_token": "<no such token>"})
+    assert "no-such-launcher" in refused(tmp_path, plain, capsys, launch=["no-such-launcher"])
 
 
 def test_a_recipe_without_a_writer_is_the_users_mistake(plain: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,10 +2,11 @@
 
 import gzip
 import json
-import multiprocessing
 import os
 import pickle
 import random
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -333,15 +334,25 @@ def test_an_unwritable_cache_folder_is_done_without(tmp_path, monkeypatch):
     assert small_table(tmp_path).category(address("http://site77.example/")) == "small"
 
 
-def race(tmp_path: Path) -> str | None:
-    return small_table(tmp_path).category(address("http://site77.example/"))
+RACE = """
+import os, sys
+from curate.steps.url_lists import Table
+from curate.steps.url_parts import address
+print("ready", flush=True)
+while not os.path.exists(sys.argv[2]):
+    pass
+print(Table((), {"small": (sys.argv[1],)}).category(address("http://site77.example/")))
+"""
 
 
 def test_workers_that_race_for_the_cache_leave_one_whole_file(tmp_path, monkeypatch):
     monkeypatch.setenv("CURATE_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "names.txt").write_text("".join(f"site{number}.example\n" for number in range(5000)))
-    with multiprocessing.get_context("fork").Pool(4) as pool:
-        assert pool.map(race, [tmp_path] * 8) == ["small"] * 8
+    names = write(tmp_path / "names.txt", "".join(f"site{number}.example\n" for number in range(5000)))
+    command = [sys.executable, "-c", RACE, names, str(tmp_path / "go")]
+    racers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    began = [racer.stdout.readline() for racer in racers]
+    (tmp_path / "go").touch()
+    assert (began, [racer.communicate()[0] for racer in racers]) == (["ready\n"] * 4, ["small\n"] * 4)
     assert len(os.listdir(tmp_path / "cache")) == 1
 
 

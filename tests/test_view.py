@@ -6,10 +6,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import polars as pl
 import pytest
-from browsing import browser, look, serving
+from browsing import browser, context_of, get, look, serving
 from refining import Here
 from refining import artifact as made_artifact
 from refining import document, pair, refine
@@ -76,6 +75,17 @@ def test_rows_of_pairs_are_shown_too(tmp_path: Path) -> None:
     assert "Aqui." in str(rows.row(f"{1:032x}"))
 
 
+def test_splits_of_different_columns_are_listed_as_people_say_them(tmp_path: Path) -> None:
+    given = made_artifact(tmp_path / "a", "preference", [pair(1, "Onde fica?", "Aqui.", "Ali.")])
+    talk = [{"id": "b" * 32, "origins": ["c" * 32], "messages": [{"role": "user", "content": "It's late?"}, {"role": "assistant", "content": "Yes."}]}]
+    pl.DataFrame(talk).write_parquet(given.artifact.path / "data" / "talk-00000.parquet")
+    pl.DataFrame({"tokens": [1]}).write_parquet(given.artifact.path / "data" / "nameless-00000.parquet")
+    rows = Rows(given.artifact)
+    told = {row.place: row.excerpt for row in rows.page(Asked()).rows}
+    assert told == {"talk": "user: It's late?\nassistant: Yes.", "train": "user: Onde fica?\nassistant: Aqui.\nassistant: Ali."}
+    assert rows.page(Asked(split="talk")).total == 1 and rows.row("c" * 32)["id"] == "b" * 32
+
+
 def test_what_is_no_artifact_is_the_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no artifact"):
         opened(tmp_path)
@@ -83,28 +93,28 @@ def test_what_is_no_artifact_is_the_users_mistake(tmp_path: Path) -> None:
 
 def test_without_its_packages_the_command_names_the_extra(tmp_path: Path) -> None:
     code = "import sys; sys.modules['starlette'] = None; from curate.cli import main; sys.argv = ['curate', 'view', sys.argv[1]]; main()"
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 2 and "pip install 'curate[view]'" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_nobody_without_the_token_or_by_another_name_gets_an_answer(url: str) -> None:
     base, token = url.rstrip("/").rsplit("/", 1)
     assert len(token) >= 32 and base.startswith("http://127.0.0.1:")
-    assert httpx.get(base + "/").status_code == httpx.get(f"{base}/{token[::-1]}/rows/0").status_code == 404
-    assert httpx.get(f"{base}/{token}/rows/0", headers={"Host": "evil.example"}).status_code == 400
-    good = httpx.get(f"{base}/{token}/rows/0")
+    assert get(base + "/").status_code == get(f"{base}/{token[::-1]}/rows/0").status_code == 404
+    assert get(f"{base}/{token}/rows/0", headers={"Host": "evil.example"}).status_code == 400
+    good = get(f"{base}/{token}/rows/0")
     assert good.status_code == 200 and "default-src 'none'" in good.headers["content-security-policy"] and "no-referrer" in good.headers["referrer-policy"]
-    assert httpx.get(f"{base}/{token}/static/../server.py").status_code == 404
+    assert get(f"{base}/{token}/static/../server.py").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["rows/0?page=x", "rows/0?page=0", "rows/0?outcome=y", "rows/0?what=1"])
 def test_a_broken_question_is_answered_as_one(url: str, path: str) -> None:
-    assert httpx.get(url + path).status_code == 400
-    assert httpx.get(url + "rows/0/nobody").status_code == 404 and httpx.get(url + "rows/99").status_code == 200
+    assert get(url + path).status_code == 400
+    assert get(url + "rows/0/nobody").status_code == 404 and get(url + "rows/99").status_code == 200
 
 
 def test_a_search_in_a_browser_leads_to_a_story_and_text_stays_text(browser, url: str) -> None:
-    page = browser.new_page()
+    page = context_of(browser).new_page()
     page.goto(url)
     page.get_by_label("Search").fill("onerror")
     page.get_by_role("button", name="Show").click()

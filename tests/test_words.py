@@ -104,6 +104,6 @@ def test_sentences_are_counted_as_spacys_sentencizer_does(language: str, line: s
 def test_a_hundred_thousand_marks_in_a_row_cost_less_than_seconds(mark: str) -> None:
     start = process_time()
     found = Shared("Look: " + mark * (100_000 // len(mark)) + " there.", "en").words
-    assert process_time() - start < 5
+    assert process_time() - start < 10
     assert (found[:2], found[-2:]) == (["Look", ":"], ["there", "."])
     assert "".join(found) == "Look:" + mark * (100_000 // len(mark)) + "there."

@@ -2,11 +2,16 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from curate.errors import StoppedError
+from curate.executors import LocalExecutor
+from curate.executors.wave import Wave, Work
 
 ROOT = Path(__file__).resolve().parents[1]
 TASKS = '''
@@ -43,7 +48,7 @@ def started(folder: Path, threads: int, die: bool = False) -> tuple[dict, dict, 
     (folder / "tasks.py").write_text(TASKS)
     environment = {**os.environ, "PYTHONPATH": f"{folder}:{ROOT}", "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-c", PARENT, str(folder), str(threads), str(int(die))]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=True)
     assert done.stdout.count("unflushed") == 1, "the worker repeated what its parent had said"
     told = json.loads(done.stdout.removeprefix("unflushed"))
     return told, json.loads((folder / "seen.json").read_text()), (folder / "log").read_text()
@@ -67,3 +72,17 @@ def test_a_fork_has_a_session_and_files_of_its_own(tmp_path: Path) -> None:
 def test_a_killed_worker_is_told_by_its_signal(tmp_path: Path, threads: int) -> None:
     told, _, _ = started(tmp_path, threads, die=True)
     assert told["answer"] == "" and told["code"] == -9
+
+
+def test_a_worker_killed_between_two_tasks_stops_the_run_with_its_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tasks.py").write_text(TASKS)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+    monkeypatch.syspath_prepend(tmp_path)
+    work = Work("tasks:run", tmp_path, 60, lambda progress: None)
+    with LocalExecutor().engine(work, 1) as pool:
+        pool.run(Wave("one", [{"rank": 0, "die": False}]))
+        [worker] = pool.crew
+        os.kill(worker.process.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, worker.process.pid, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(StoppedError, match="was killed"):
+            pool.run(Wave("two", [{"rank": 0, "die": False}]))

@@ -15,7 +15,8 @@ CHECKPOINTS = "checkpoints"
 def arguments(config: Run, kind: type, **given: object) -> object:
     """An instance of TRL's config class `kind`. Raises UsageError for a word under `trl` that it does not know, or that is ours."""
     known = {field.name for field in dataclasses.fields(kind) if field.init}
-    ours = {**common(config), **given}
+    recomputed = next(name for name in ("activation_checkpointing", "gradient_checkpointing") if name in known)  # the second: its old name
+    ours = {**common(config), recomputed: config.checkpointing, **given}
     for name in config.trl:
         near = difflib.get_close_matches(name, known, n=1)
         if name not in known:
@@ -43,11 +44,10 @@ def common(config: Run) -> dict[str, object]:
         "max_grad_norm": config.clip,
         "seed": config.seed,
         "data_seed": config.seed,
-        "optim": "paged_adamw_8bit" if quantised else "adamw_torch",
+        "optim": "paged_adamw_8bit" if quantised else "adamw_torch_fused" if on_gpu() else "adamw_torch",
         "bf16": precision_of(config) == "bf16",
-        "tf32": True if on_gpu() else None,
+        "tf32": has_tf32() or None,
         "use_cpu": not on_gpu(),
-        "gradient_checkpointing": config.checkpointing,
         "logging_steps": config.log_steps,
         "logging_first_step": True,
         "save_steps": config.save_steps,
@@ -55,11 +55,22 @@ def common(config: Run) -> dict[str, object]:
         "eval_strategy": evaluated,
         "eval_steps": config.eval_steps,
         "report_to": config.report_to,
-        "accelerator_config": {"even_batches": not processes() > 1},
         "dataloader_pin_memory": on_gpu(),
     }
+
+
+def has_tf32() -> bool:
+    """True on a GPU whose fp32 products may be tf32's, about eight times as fast; transformers refuses to ask an older one for it."""
+    from transformers.utils import is_torch_tf32_available
+
+    return on_gpu() and is_torch_tf32_available()
 
 
 def processes() -> int:
     """Processes of this run, as `accelerate launch` and `torchrun` say."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first_process() -> bool:
+    """True for the one of them that speaks for all."""
+    return os.environ.get("RANK", "0") == "0"

@@ -84,4 +84,7 @@ class Batched:
             return super().get_train_dataloader()
         rows = self._remove_unused_columns(self.train_dataset, description="training")
         pinned = self.args.dataloader_pin_memory
-        return self.accelerator.prepare(DataLoader(rows, batch_sampler=self.batches, collate_fn=self.data_collator, pin_memory=pinned))
+        even, self.accelerator.even_batches = self.accelerator.even_batches, False  # `Batches` are even, and of many sizes
+        loader = self.accelerator.prepare(DataLoader(rows, batch_sampler=self.batches, collate_fn=self.data_collator, pin_memory=pinned))
+        self.accelerator.even_batches = even
+        return loader

@@ -4,7 +4,8 @@
 
 An arm is a chain of trainers, each from the model that the one before it made; what arms begin with in
 common is trained once a seed. The same command again goes on where it was stopped: finished runs and
-finished measurements are not repeated.
+finished measurements are not repeated. The comparison itself is one process; on several GPUs it starts each
+training by the words of `launch`, and measures on the first.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from curate.artifact import write_json
+from curate.artifact import RECEIPT, read_receipt, write_json
 from curate.config import UsageError
 from training import dpo, grpo, sft
 from training.command import finished
@@ -25,6 +26,8 @@ from training.evaluation.arms import Sheet, sheet, summary, table
 from training.evaluation.comparison import Compare, Stage
 from training.evaluation.measures import Measure
 from training.models import policy_folder, scorer_folder
+from training.processes import refuse_missing, trained_apart
+from training.receipt import identity
 from training.run import Build, Look, report_of, train
 
 RESULT = "comparison.json"
@@ -57,7 +60,8 @@ def config_of(compare: Compare, chain: list[Stage], seed: int, model: str) -> Ru
 def look(compare: Compare) -> None:
     """Raises UsageError for any mistake that can be seen before a model is loaded, in any of the arms."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError("training.compare is one process; start it by `python -m training.compare`")
+        raise UsageError("training.compare is one process, which starts those of each training; use `python -m`, and `launch: [accelerate, launch]`")
+    refuse_missing(compare.launch)
     policy_folder(compare.base)
     scorer_folder(compare.reward)
     if compare.judge:
@@ -77,8 +81,19 @@ def models_of(compare: Compare, seed: int) -> dict[str, Path]:
         if name_of(chain) not in made:
             way, config = WAYS[chain[-1]], config_of(compare, chain, seed, str(made[name_of(chain[:-1])]))
             print(f"training.{chain[-1]}: {config.output}", file=sys.stderr)
-            made[name_of(chain)] = train(chain[-1], config, way.build, way.look)
+            made[name_of(chain)] = trained(compare, chain[-1], config, way)
     return made
+
+
+def trained(compare: Compare, stage: Stage, config: Run, way: Way) -> Path:
+    """The model of a config, trained here or by the comparison's launcher."""
+    output = Path(config.output)
+    if not compare.launch:
+        return train(stage, config, way.build, way.look)
+    if not ((output / RECEIPT).exists() and read_receipt(output).fingerprint == identity(stage, config, source_of(config))):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        trained_apart(stage, config, output.with_name(f"{output.name}.yaml"), compare.launch)
+    return output
 
 
 def compare_arms(compare: Compare) -> tuple[dict[str, dict[str, Measure]], bool]:

@@ -86,6 +86,16 @@ class Dpo(Run):
     reference: str | None = Field(None, description="Reference model; null: the model as it stands. Another one's weights are refused.")
     precompute: bool = Field(True, description="Reckon the reference's log-probabilities once and keep them.")
     reference_store: str = Field("models/reference_logps", description="Directory of the kept log-probabilities, one artifact a key.")
+    share_prompts: bool = Field(False, description="Read the prompt of a pair once, not twice: pays in wide models and under long prompts.")
+
+    @field_validator("share_prompts")
+    @classmethod
+    def _can_share(cls, share_prompts: bool, info: object) -> bool:
+        if share_prompts and info.data.get("checkpointing"):
+            raise ValueError("`checkpointing` reckons no keys and values that could be shared; take one of the two out")
+        if share_prompts and info.data.get("attention", "sdpa") not in ("sdpa", "eager"):
+            raise ValueError("only the attentions sdpa and eager read shared prompts; take one of the two out")
+        return share_prompts
 
     @property
     def is_soft(self) -> bool:

@@ -4,6 +4,7 @@ SFT, DPO and reward rows are tokenised here by `curate.contract`, whose predicti
 trained; the other trainers read message lists, and their tokens are predicted by the same contract.
 """
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -15,13 +16,17 @@ from curate.artifact import RECEIPT, Artifact, sha256_of
 from curate.config import UsageError
 from curate.contract import Prediction, Report, Settings, Tokenizer, check, load_tokenizer, predict
 from curate.contract.files import Row, columns_of, data_files, rows_of
+from training.arguments import is_first_process
 from training.config import Dpo, Pretrain, Run, Sft
 
 if TYPE_CHECKING:
     import datasets
 
 Trainer = Literal["sft", "dpo", "kto", "reward", "preference", "grpo", "pretrain"]
+logger = logging.getLogger(__name__)
 IGNORED = -100
+JUDGED = ("probability", "weight")
+"""What judges say of a pair beside the order of its answers."""
 _CONTRACT = {"sft": "sft", "pretrain": "sft", "dpo": "dpo", "preference": "dpo", "reward": "reward", "kto": "kto"}
 """The trainer of the contract that reads rows in the same way."""
 _READ = {
@@ -137,13 +142,25 @@ def contract(kind: Trainer, config: Run, source: Source, tokenizer: Tokenizer, s
     """The contract's report over the trained split. Raises UsageError for rows that walk into a trap."""
     files = source.files(config.split)
     report = check(_folder_or_file(source, files), _CONTRACT[kind], tokenizer, settings_of(config), show, _split(source, config.split))
-    read = isinstance(config, Dpo) and config.is_soft
-    meant = {"unread_columns"} if read else {"texts_without_template"} if kind == "pretrain" else set()
+    meant = {"unread_columns", *(["texts_without_template"] if kind == "pretrain" else [])}  # the first is said below of this very loss
     report = report._replace(findings=tuple(found for found in report.findings if found.trap not in meant))
     if report.refused:
         refused = [found.sentence(report.read) for found in report.findings if found.refused]
         raise UsageError("\n".join(f"{source.name}: {sentence}" for sentence in refused))
+    if (unread := unread_of(kind, config, files)) and is_first_process():
+        logger.warning("warning: %s: %s", source.name, unread)
     return report
+
+
+def unread_of(kind: Trainer, config: Run, files: list[Path]) -> str | None:
+    """What judges said of the rows and this loss does not read, in one line; such rows count as certain, and all alike."""
+    if isinstance(config, Dpo) and config.is_soft:
+        return None
+    here = {name for file in files for name in columns_of(file)}
+    unread = [name for name in JUDGED if name in here]
+    loss = getattr(config, "loss", kind)
+    named = "+".join(loss) if isinstance(loss, list) else loss
+    return f"the loss {named} does not read {' and '.join(unread)}; DPO's `loss: [sigmoid]` does" if unread else None
 
 
 def _split(source: Source, split: str) -> str | None:
@@ -247,7 +264,7 @@ def _column(file: Path, name: str) -> Iterator[object]:
 def _judged(file: Path) -> Iterator[tuple[float, float]]:
     """(probability, weight) of each pair; a hard label is 1, a missing weight is 1."""
     here = set(columns_of(file))
-    columns = [_column(file, name) if name in here else None for name in ("probability", "weight")]
+    columns = [_column(file, name) if name in here else None for name in JUDGED]
     if columns == [None, None]:
         return
     for _ in rows_of(file):

@@ -6,6 +6,7 @@ A model of about 1 million parameters on a CPU, of about 50 million on a GPU. It
 and how the receipts lead back; a model this small on so little text says nothing of use.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,7 @@ def stage(kind: str, config: Pretrain | Sft | Dpo, build: Build) -> Path:
 
 def main(words: list[str]) -> int:
     """The command; its exit code."""
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # of several GPUs one, since this is one process
 
     def work() -> list[str]:
         model = chain(Path(words[0] if words else "demo"))

@@ -83,7 +83,7 @@ def _valid(shape: type[Shape], named: dict[str, object]) -> Shape:
 
 _WORK = {
     "perplexity": _likelihood, "pairs": _likelihood, "win-rate": _win_rate, "ifeval": _ifeval, "checkpoints": _checkpoints,
-    "harness": lambda given: harness.run(given.model, given.tasks, given.more),
+    "harness": lambda given: harness.run(given.model, given.tasks, given.more, given.by),
 }  # fmt: skip
 
 
@@ -118,8 +118,9 @@ def _parser() -> argparse.ArgumentParser:
     _held_out(one, "run")
     one.add_argument("--reward", required=True, help="folder of a reward model")
     _sampled(one, 512)
-    one = kinds.add_parser("harness", help="run lm-evaluation-harness; words after `--` go to `lm_eval` as they are")
+    one = kinds.add_parser("harness", help="run lm-evaluation-harness or lighteval; words after `--` go to it as they are")
     one.add_argument("model")
+    one.add_argument("--by", choices=list(harness.INSTALL), default="lm_eval")
     one.add_argument("--tasks", required=True, type=lambda text: text.split(","), metavar="NAME,NAME")
     return parser
 

@@ -93,9 +93,23 @@ def on_gpu() -> bool:
     return torch.cuda.is_available()
 
 
+def devices() -> int:
+    """GPUs that this process sees."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
 def precision_of(config: Run) -> str:
     """bf16 or fp32: what the config says, else what the machine is good at."""
-    return config.precision or ("bf16" if on_gpu() else "fp32")
+    return config.precision or ("bf16" if on_gpu() and has_bf16() else "fp32")
+
+
+def has_bf16() -> bool:
+    """True where the GPU reckons in bf16 itself; older ones (before NVIDIA's Ampere) imitate it slowly."""
+    import torch
+
+    return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def tokenizer_for(config: Run) -> "PreTrainedTokenizerBase":
@@ -144,6 +158,14 @@ def loaded(config: Run, name: str, scores: bool = False, adapter: Adapter | None
         raise UsageError(f"{name}: has no {lacking[0]}, which would be drawn at random; it is a part of a model, or of another kind")
     made.config.use_cache = False
     return made
+
+
+def attends_to_all(model: "PreTrainedModel") -> bool:
+    """True for a decoder in which every layer reads every token before it: no sliding windows, no states, no experts, no caps."""
+    config = model.config.get_text_config()
+    layers = {*(getattr(config, "layer_types", None) or ["full_attention"])}
+    more = ("sliding_window", "attn_logit_softcapping", "output_router_logits")
+    return layers == {"full_attention"} and all(getattr(config, name, None) is None for name in more)
 
 
 def check_quantised(adapter: Adapter | None) -> None:

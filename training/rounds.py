@@ -4,32 +4,29 @@
 
 In each round the last checkpoint, served on loopback, answers the prompts; a judge compares the answers;
 DPO goes on from that checkpoint, which is its reference, too (Touvron et al. 2023, 3.2.3; Dubey et al. 2024,
-4.1.6). What is finished is not done again: the same command goes on after a kill.
+4.1.6). What is finished is not done again: the same command goes on after a kill. What all rounds need is
+looked at before the first.
 """
 
 import argparse
 import hashlib
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from curate.artifact import RECEIPT, ParentAccount, Receipt, read_receipt, write_json, write_receipt
-from curate.config import Model, StoppedError, UsageError
+from curate.artifact import RECEIPT, ParentAccount, Receipt, read_receipt, write_receipt
+from training import round_pairs
 from training.command import finished
 from training.config import Dpo, load
 from training.data import source_of
 from training.evaluation.checkpoint import answering
-from training.models import weights_hash
+from training.models import check_quantised, tokenizer_for, weights_hash
+from training.processes import refuse_missing, trained_apart
 from training.receipt import identity
-from training.serving import Serve, guarded, name_of, program, served
-
-WRITER = "writer"
-"""The recipe's parameter that takes the checkpoint's name, and its endpoint, whose address the round gives."""
+from training.round_pairs import Answered
+from training.serving import name_of, program
 
 
 class RoundDpo(Dpo):
@@ -40,18 +37,11 @@ class RoundDpo(Dpo):
     output: Literal[""] = Field("", description="Left empty: the round's folder.")
 
 
-class Rounds(Model):
+class Rounds(Answered):
     """Rounds of answers by the last checkpoint, judgement and DPO."""
 
     model: str = Field(min_length=1, description="The start: folder of an SFT model, or a Hub id.")
-    output: str = Field(min_length=1, description="Directory of the rounds, each with its model, and of the artifacts.")
     rounds: int = Field(2, ge=1, le=100, description="How many; raised later, the further ones are added.")
-    recipe: str = Field(min_length=1, description="Recipe from prompts to pairs, with a parameter and an endpoint `writer`.")
-    params: dict[str, object] = Field({}, description="The recipe's other parameters; `{round}` in a text becomes the round's number.")
-    serve: Serve = Field(
-        "transformers", description="Server of the checkpoint, by name or as words with `{model}` and `{port}`, run in the folder of `{model}`."
-    )
-    serve_wait_s: float = Field(600, gt=0, description="Seconds within which the server must answer.")
     dpo: RoundDpo = Field(RoundDpo(), description="Settings of DPO, as in training/configs/dpo.yaml.")
     launch: list[str] = Field([], description="Words before `-m training.dpo`, such as [accelerate, launch]; empty: this Python.")
     simulated: bool = Field(False, description="Train on verdicts of a simulated judge.")
@@ -59,53 +49,49 @@ class Rounds(Model):
 
 def run(config: Rounds) -> Path:
     """Make every round that is not made; the last checkpoint. Raises UsageError and StoppedError with one clear message."""
-    program(config.serve)
-    answering(config.model)
+    ready(config)
     before = config.model
     for number in range(1, config.rounds + 1):
-        home = Path(config.output) / f"round-{number}"
+        home = home_of(config, number)
         home.mkdir(parents=True, exist_ok=True)
-        model = trained(config, number, before, pairs(config, number, before, home), home)
+        model = trained(config, number, before, round_pairs.pairs(config, number, before, home), home)
         _note(number, before, model, config.simulated)
         before = str(model)
     return model
 
 
-def pairs(config: Rounds, number: int, before: str, home: Path) -> Path:
-    """The artifact of the round's pairs; the checkpoint is served only where the artifact is not made yet."""
-    params = {name: value.replace("{round}", str(number)) if isinstance(value, str) else value for name, value in config.params.items()}
-    sets = [f"--set={name}={json.dumps(value)}" for name, value in {**params, WRITER: name_of(before)}.items()]
-    words = [config.recipe, "--root", str(Path(config.output) / "runs"), *sets]
-    last = json.loads(_said([sys.executable, "-m", "curate.cli", "plan", *words, "--json"]))[-1]
-    if last["done"]:
-        return Path(last["directory"])
-    print(f"round {number}: {name_of(before)} answers", file=sys.stderr)
-    with served(before, config.serve, home, config.serve_wait_s) as url:
-        direct = f"127.0.0.1,{os.environ.get('no_proxy') or os.environ.get('NO_PROXY', '')}"  # the lower case is what is heard first
-        here = {f"CURATE_ENDPOINT_{WRITER.upper()}_URL": url, "no_proxy": direct}
-        return Path(_said([sys.executable, "-m", "curate.cli", "run", *words], here).splitlines()[-1])
+def home_of(config: Rounds, number: int) -> Path:
+    return Path(config.output) / f"round-{number}"
+
+
+def ready(config: Rounds) -> None:
+    """Raises UsageError for what any round would be refused for, before a model is loaded and before a call is paid for."""
+    program(config.serve)
+    answering(config.model)
+    refuse_missing(config.launch)
+    check_quantised(config.dpo.adapter)
+    tokenizer_for(dpo_of(config, config.model, "none", "none"))
+    before = name_of(config.model)
+    for number in range(1, config.rounds + 1):
+        for line in round_pairs.ready(config, number, before):
+            print(f"round {number}: {line}", file=sys.stderr)
+        made = home_of(config, number) / "model"
+        before = name_of(str(made)) if (made / RECEIPT).exists() else round_pairs.UNMADE
 
 
 def trained(config: Rounds, number: int, before: str, data: Path, home: Path) -> Path:
     """The round's model, trained in a process of its own: the memory of a GPU is then free again for the server."""
     model, file = home / "model", home / "dpo.yaml"
-    own = {"model": before, "data": str(data), "output": str(model), "simulated": config.simulated}
-    dpo = Dpo.model_validate({**config.dpo.model_dump(), **own})
+    dpo = dpo_of(config, before, str(data), str(model))
     if not ((model / RECEIPT).exists() and read_receipt(model).fingerprint == identity("dpo", dpo, source_of(dpo))):
         print(f"round {number}: DPO on {data}", file=sys.stderr)
-        write_json(file, dpo.model_dump(mode="json"))  # JSON is YAML
-        _said([*(config.launch or [sys.executable]), "-m", "training.dpo", str(file)])
+        trained_apart("dpo", dpo, file, config.launch)
     return model
 
 
-def _said(words: list[str], environment: dict[str, str] | None = None) -> str:
-    """What a command of ours prints; its progress and its errors go to our own stderr."""
-    with guarded(words, stdout=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})}) as process:
-        said = process.stdout.read()
-        code = process.wait()
-    if code:
-        raise (UsageError if code == 2 else StoppedError)(f"{' '.join(words[:4])}: failed with exit code {code}; see above")
-    return said
+def dpo_of(config: Rounds, model: str, data: str, output: str) -> Dpo:
+    own = {"model": model, "data": data, "output": output, "simulated": config.simulated}
+    return Dpo.model_validate({**config.dpo.model_dump(), **own})
 
 
 def _note(number: int, before: str, model: Path, simulated: bool) -> None:

@@ -19,11 +19,11 @@ from curate.artifact import RECEIPT, read_receipt, write_json
 from curate.config import UsageError
 from curate.contract import Report, Tokenizer
 from training import checkpoints, curves, faults, guards
-from training.arguments import CHECKPOINTS
+from training.arguments import CHECKPOINTS, processes
 from training.command import finished
 from training.config import Run, load
 from training.data import Source, Trainer, contract, prepared, source_of, tokenizer_of
-from training.models import RUN, check_quantised, merged, tokenizer_for
+from training.models import RUN, check_quantised, devices, merged, tokenizer_for
 from training.receipt import finish, identity, receipt
 
 if TYPE_CHECKING:
@@ -106,10 +106,13 @@ def train(kind: Trainer, config: Run, build: Build, look: Look = report_of) -> P
 
 
 def _installed(config: Run) -> None:
-    """UsageError where a library, or the GPU that QLoRA needs, is missing."""
+    """UsageError where a library, or the GPU that QLoRA needs, is missing; or one process sees several GPUs, of which TRL uses one or none."""
     for name in ("trl", "matplotlib"):
         if importlib.util.find_spec(name) is None:
             raise UsageError(f"{name} is missing; `pip install 'curate[train]'`")
+    if processes() == 1 and devices() > 1:
+        several = "accelerate launch --config_file training/configs/ddp.yaml -m training.sft ..."
+        raise UsageError(f"{devices()} GPUs for one process; start one process for each by `{several}`, or show it one by CUDA_VISIBLE_DEVICES=0")
     check_quantised(config.adapter)
 
 

@@ -23,6 +23,7 @@ import httpx
 from curate.config import StoppedError, UsageError
 from curate.contract import Settings, load_tokenizer, predict
 from training.models import folder_of, weights_hash
+from training.processes import guarded
 
 Serve = Literal["transformers", "vllm"] | list[str]
 _WHERE = ["--host", "127.0.0.1", "--port", "{port}"]
@@ -30,24 +31,12 @@ COMMANDS = {
     "transformers": [sys.executable, "-m", "transformers.cli.transformers", "serve", "{model}", *_WHERE],
     "vllm": ["vllm", "serve", "{model}", *_WHERE],
 }
-_WARDEN = Path(__file__).with_name("warden.py")
 _PORTS = range(20_000, 32_000)
 """Below those that Linux gives away by itself: nobody else is given one before the server takes it."""
 _STARTING = (429, 503)
 """Answers of a server that still loads its model."""
 _LAST_LINES = 8
 _PAUSE_S = 0.2
-
-
-@contextmanager
-def guarded(words: list[str], **how: object) -> Iterator[subprocess.Popen]:
-    """A command under a warden, which stops it and its children at the end of this context or of this process."""
-    process = subprocess.Popen([sys.executable, "-I", str(_WARDEN), *words], stdin=subprocess.PIPE, start_new_session=True, **how)
-    try:
-        yield process
-    finally:
-        process.stdin.close()
-        process.wait()
 
 
 @contextmanager

@@ -35,8 +35,13 @@ def build(material: Material) -> "SFTTrainer":
         guards.refuse(guards.user_tokens_in_loss(row["input_ids"], row["labels"], headers))
     packing = {"packing": True, "packing_strategy": config.packing} if getattr(config, "packing", None) else {}
     args = arguments(config, SFTConfig, max_length=config.max_length, **packing)
+    model = model_for(config)
+    if packing and config.attention == "sdpa":
+        from training.packed import by_row
+
+        model = by_row(model)
     trainer = Trainer(
-        model_for(config), args, train_dataset=rows, eval_dataset=material.held_out, processing_class=material.tokenizer,
+        model, args, train_dataset=rows, eval_dataset=material.held_out, processing_class=material.tokenizer,
         peft_config=peft_config(config.adapter),
     )  # fmt: skip
     if config.length_buckets and not packing:

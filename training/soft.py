@@ -17,11 +17,10 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from training import guards
 from training.batches import Batched
+from training.data import JUDGED
 
 if TYPE_CHECKING:
     import datasets
-
-JUDGED = ("probability", "weight")
 
 
 def soft_loss(z: torch.Tensor, probability: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -60,12 +59,13 @@ class SoftDpo(Batched, DPOTrainer):
         return super().compute_ref_log_probs(model, {name: value for name, value in inputs.items() if name not in JUDGED})
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], return_outputs: bool = False) -> torch.Tensor:
-        judged = {name: inputs[name] for name in JUDGED}
+        judged = {name: inputs[name] for name in JUDGED if name in inputs}
         bare = {name: value for name, value in inputs.items() if name not in JUDGED}
         loss = self._soft(model, bare, **judged) if self.soft else super()._compute_loss(model, bare, return_outputs)
         if self.model.training and self.state.global_step == 0 and self.loss_types == ["sigmoid"] and not return_outputs:
             weight = float(judged["weight"].mean()) if self.soft else 1.0  # here alone: a GPU's pipeline waits for a number
-            guards.refuse(guards.first_loss_misses(float(loss.detach()), weight))
+            rounding = self.beta * guards.BF16_NATS if self.args.bf16 else 0.0
+            guards.refuse(guards.first_loss_misses(float(loss.detach()), weight, rounding))
         return loss
 
     def _soft(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], probability: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

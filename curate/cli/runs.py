@@ -100,7 +100,7 @@ def _plain(value: object) -> object:
 
 @app.command()
 def check(
-    target: Annotated[Path, typer.Argument(metavar="RECIPE | ARTIFACT", help="A recipe; with --for, an artifact or data file.", show_default=False)],
+    target: Annotated[str, typer.Argument(metavar="RECIPE | ARTIFACT | FILE", help="A recipe; with --for, an artifact, or a file of rows as `convert` takes it.", show_default=False)],
     sets: Sets = [],  # noqa: B006
     trainer: Annotated[Literal["sft", "dpo", "kto", "reward"] | None, typer.Option("--for", help="The trainer that will read the rows.")] = None,
     tokenizer: Annotated[str | None, typer.Option(metavar="PATH_OR_ID", help="Folder with tokenizer.json, or a Hub id in the local cache.")] = None,
@@ -115,15 +115,16 @@ def check(
 ) -> None:
     """Validate a recipe, or what a trainer makes of an artifact. With --for: its tokens, its loss mask, and traps."""
     if trainer is None:
-        _check_recipe(target, sets)
+        _check_recipe(Path(target), sets)
         return
     from curate.contract import Settings, load_tokenizer
     from curate.contract import check as door
+    from curate.steps.sources.checked import checked_files
 
     if tokenizer is None:
         raise UsageError(f"{target}: --for {trainer} needs --tokenizer: a folder with tokenizer.json, or a Hub id in the local cache")
     settings = Settings(max_length=max_length or None, assistant_only_loss=assistant_only, packing=packing, batch_size=batch_size)
-    report = door(target, trainer, load_tokenizer(tokenizer, template), settings, show, split)
+    report = door(checked_files(target, split), trainer, load_tokenizer(tokenizer, template), settings, show)
     print(json.dumps(report.as_dict()) if as_json else "\n".join(report.lines()))
     raise typer.Exit(2 if report.refused else 0)
 

@@ -38,6 +38,7 @@ def convert(
 ) -> None:
     """Write a file of rows in another format. A receipt and the dropped rows go beside it."""
     from curate.convert import convert as door
+    from curate.funnel import warnings
 
     receipt = door(source, out, to, dialect, force)
     if as_json:
@@ -45,6 +46,8 @@ def convert(
         return
     read = receipt.report["format"]
     say(f"read as {read.get('evidence', read['use'])}")
+    for warning in warnings(receipt):
+        say(f"warning: {warning}")
     for reason, count in receipt.counts.dropped.items():
         print(f"{count:,} dropped: {reason}")
     print(f"{receipt.counts.read:,} rows read, {receipt.counts.kept:,} kept, {receipt.counts.written:,} written")

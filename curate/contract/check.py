@@ -1,12 +1,12 @@
 """Data files and a tokenizer in; what the trainer will read of them, and every trap that they walk into, out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, get_args
 
 from curate.artifact import Artifact
 from curate.config import UsageError
-from curate.contract.files import Row, columns_of, data_files, rows_of
+from curate.contract.files import DataFile, Row, data_files, opened
 from curate.contract.look import row_traps, template_traps
 from curate.contract.predict import Prediction, predict, runs
 from curate.contract.settings import Kind, Settings
@@ -120,20 +120,25 @@ class _Batches:
 
 
 def check(
-    source: str | Path | Artifact, kind: Kind, tokenizer: Tokenizer, settings: Settings, show: int = 3, split: str | None = None
+    source: str | Path | Artifact | Sequence[DataFile],
+    kind: Kind,
+    tokenizer: Tokenizer,
+    settings: Settings,
+    show: int = 3,
+    split: str | None = None,
 ) -> Report:
-    """Predict every row of an artifact, a folder or a file, and look for traps; memory does not grow with the rows.
+    """Predict every row of an artifact, a folder, a file or opened files, and look for traps; memory does not grow with the rows.
 
     `show` rows are decoded with trained tokens in brackets. Raises UsageError for what cannot be read.
     """
     if kind not in get_args(Kind):
         raise UsageError(f"{kind}: no such trainer; choose one of {', '.join(get_args(Kind))}")
-    files = data_files(source.path if isinstance(source, Artifact) else source, split)
+    files = _files(source, split)
     tally, shown = _Tally(), []
-    names = {name for file in files for name in columns_of(file)}
+    names = {name for file in files for name in file.columns}
     _whole_set(names, kind, tokenizer, settings, tally)
     batches = {file.name.rsplit("-", 1)[0]: _Batches(settings.batch_size) for file in files}
-    for file, row in ((file, row) for file in files for row in rows_of(file)):
+    for file, row in ((file, row) for file in files for row in file.rows()):
         prediction = _one(row, kind, tokenizer, settings, tally)
         if prediction.stops or prediction.dropped:
             continue
@@ -147,6 +152,12 @@ def check(
         tally.note("no_rows")
     arguments = _arguments(names, kind, tokenizer, settings)
     return Report(kind, arguments, tally.read, tally.kept, tally.tokens, tally.trained, tally.longest, tally.findings(), tuple(shown))
+
+
+def _files(source: str | Path | Artifact | Sequence[DataFile], split: str | None) -> Sequence[DataFile]:
+    if isinstance(source, Artifact):
+        source = source.path
+    return opened(data_files(source, split)) if isinstance(source, str | Path) else source
 
 
 def _arguments(names: set[str], kind: Kind, tokenizer: Tokenizer, settings: Settings) -> dict[str, object]:

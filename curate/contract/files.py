@@ -1,7 +1,8 @@
 """Data files in, their rows out, a few at a time."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,6 +31,20 @@ class Row(NamedTuple):
 
     name: str
     columns: dict
+
+
+class DataFile(NamedTuple):
+    """A file that can be read as often as is asked, whoever reads it."""
+
+    name: str
+    columns: list[str]
+    """Those of the first row, where the file states no others."""
+    rows: Callable[[], Iterator[Row]]
+
+
+def opened(files: list[Path]) -> list[DataFile]:
+    """Parquet and JSON Lines, ready to be read."""
+    return [DataFile(file.name, columns_of(file), partial(rows_of, file)) for file in files]
 
 
 def data_files(source: str | Path, split: str | None = None) -> list[Path]:

@@ -228,7 +228,7 @@ def _dpo(row: dict, tokenizer: Tokenizer, settings: Settings) -> Prediction:
 
 def split_prompt(chosen: str | list, rejected: str | list) -> dict:
     """What TRL takes for the prompt where there is none: what both begin with, character by character or turn by turn."""
-    if type(chosen) is not type(rejected) or not chosen or not rejected:
+    if type(chosen) is not type(rejected) or not isinstance(chosen, str | list) or not chosen or not rejected:
         raise Stops("mixed_shapes")
     place = 0
     for place, (one, other) in enumerate(zip(chosen, rejected, strict=False)):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from jinja2 import TemplateError
 
 from curate.config import UsageError
+from curate.contract.columns import Stops
 from curate.contract.template import MARK, Rendered, compiled, render
 from curate.contract.unsaid import held, unsaid_by
 from curate.formats.templates import NAMES, template_file
@@ -93,8 +94,11 @@ class Tokenizer:
         return there & self._unsaid[bool(row.get("tools"))] if there and self.templates else frozenset()
 
     def encode(self, text: str, special: bool = False) -> "Encoding":
-        """The ids of a text, with BOS and EOS as the tokenizer adds them to plain text where `special`."""
-        return self.backend.encode(text, add_special_tokens=special)
+        """The ids of a text, with BOS and EOS as the tokenizer adds them to plain text where `special`; Stops at what is no text."""
+        try:
+            return self.backend.encode(text, add_special_tokens=special)
+        except TypeError:  # which is how it says that it cannot have a text as UTF-8
+            raise Stops("lone_surrogates" if isinstance(text, str) else "content_not_text") from None
 
     def places(self, text: str, encoding: "Encoding") -> list[tuple[int, int]]:
         """The (start, end) characters of each token of an encoded text, white space too, which some tokenizers leave out."""

@@ -35,6 +35,10 @@ COLUMNS: dict[str, Trap] = {
         "A turn's content is no text but a list of parts or an object, which most templates print as Python shows it.",
         "read the data by `format: messages`, which joins parts of text and drops the rest",
     ),
+    "lone_surrogates": Trap(
+        "A text holds half of a surrogate pair, as JSON can spell and UTF-8 cannot, and the tokenizer stops at it.",
+        "drop these rows: ingest does so under `lone_surrogates`",
+    ),
     "plain_strings": Trap(
         "The columns are plain texts and the tokenizer has a chat template, which TRL does not apply to texts.",
         "write lists of turns, or train with a tokenizer without a chat template",

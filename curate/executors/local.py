@@ -11,6 +11,7 @@ import selectors
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -53,9 +54,17 @@ class Worker:
     overdue: bool = False
 
     def give(self, task: dict) -> None:
+        """Hand over a task; one who died a moment ago cannot take it, and is buried when its answers are heard to end."""
         self.task = task
-        self.process.stdin.write(json.dumps(task) + "\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(task) + "\n")
+            self.process.stdin.flush()
+
+    def end(self) -> None:
+        self.process.wait()
+        with suppress(BrokenPipeError):  # of a task that was never taken
+            self.process.stdin.close()
+        self.process.stdout.close()
 
 
 @dataclass
@@ -109,9 +118,7 @@ class LocalPool:
         for worker in self.crew:
             worker.process.kill()
         for worker in self.crew:
-            worker.process.wait()
-            worker.process.stdin.close()
-            worker.process.stdout.close()
+            worker.end()
         self.selector.close()
         for path in self._leftovers():
             path.unlink(missing_ok=True)

@@ -11,7 +11,10 @@ from pydantic import Field
 
 from curate.formats.alpaca import Alpaca
 from curate.formats.chosen_rejected import ChosenRejected
+from curate.formats.compared import Shp, WebGpt
 from curate.formats.dialect import Dialect, Row
+from curate.formats.exchanges import Exchanges
+from curate.formats.functions import Glaive, Xlam
 from curate.formats.instructions import Dolly, PromptCompletion
 from curate.formats.judged import Prometheus
 from curate.formats.kto import Kto
@@ -32,6 +35,9 @@ AnyDialect = Annotated[
     | Messages
     | Tulu3
     | NoRobots
+    | Exchanges
+    | Glaive
+    | Xlam
     | Dolly
     | PromptCompletion
     | OasstTrees
@@ -44,6 +50,8 @@ AnyDialect = Annotated[
     | PkuSafeRlhf
     | Arena
     | TwoOutputs
+    | Shp
+    | WebGpt
     | Summaries
     | Rankings
     | Prometheus
@@ -54,12 +62,15 @@ AnyDialect = Annotated[
 """Every dialect, by its name under `use`."""
 
 DIALECTS: tuple[type[Dialect], ...] = (
-    Alpaca, ShareGpt, Messages, Tulu3, NoRobots, Dolly, PromptCompletion, OasstTrees, OasstMessages, HhRlhf, ChosenRejected,
-    UltraFeedback, HelpSteer2, HelpSteer2Preference, PkuSafeRlhf, Arena, TwoOutputs, Summaries, Rankings, Prometheus, Kto, Texts,
+    Alpaca, ShareGpt, Messages, Tulu3, NoRobots, Exchanges, Glaive, Xlam, Dolly, PromptCompletion, OasstTrees, OasstMessages,
+    HhRlhf, ChosenRejected, UltraFeedback, HelpSteer2, HelpSteer2Preference, PkuSafeRlhf, Arena, TwoOutputs, Shp, WebGpt,
+    Summaries, Rankings, Prometheus, Kto, Texts,
 )  # fmt: skip
 
 
 T = TypeVar("T")
+MEDIA = ("image", "images", "video", "videos", "audio", "audios")
+"""Columns that hold what a model is to see or hear, without which its turns cannot be understood."""
 MOST = 10_000
 """Rows of one key that are held together: a longer run is cut, so that memory is bounded."""
 
@@ -94,6 +105,8 @@ def together(items: Iterable[T], key: Callable[[T], str | None]) -> Iterator[lis
 def read(dialect: Dialect, rows: list[Row]) -> Read:
     """The lawful rows that foreign rows of one key give, never none. Raises Refused with the first broken law."""
     renamed = [dialect.renamed(row) for row in rows]
+    if dialect.makes != "document" and any(row.get(name) for row in renamed for name in MEDIA):
+        raise Refused("not_text")
     whole = dialect.gathered(renamed) if len(rows) > 1 else renamed[0]
     left = dialect.left(renamed[0])
     good: list[Fields] = []

@@ -16,6 +16,7 @@ from curate.formats.turns import Refused, Turn, turn
 class Alpaca(Dialect):
     """`instruction`, `input`, `output`, and `system` and `history` where they are."""
 
+    version: ClassVar[int] = 2
     use: Literal["alpaca"] = "alpaca"
     shape: ClassVar[str] = "conversation"
     needs: ClassVar[tuple[str, ...]] = ("instruction", "output")

@@ -8,31 +8,46 @@ import math
 from typing import ClassVar, Literal
 
 from curate.formats.alpaca import joined
-from curate.formats.dialect import Dialect, Row, column, optional, with_system
+from curate.formats.dialect import Dialect, Row, column, optional, system_of, with_system
 from curate.formats.laws import Fields
 from curate.formats.messages import as_turns, message
 from curate.formats.pairs import common_prompt, pair
 from curate.formats.transcripts import TRANSCRIPT, prompt_turns
 from curate.formats.turns import Refused, Turn, turn, turns_of
 
-_SCORES = (("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"), ("chosen-rating", "rejected-rating"))
+_ANSWERS = (("chosen_response", "rejected_response"), ("response_j", "response_k"), ("preferred_output", "non_preferred_output"))
+"""Other names of the chosen and the rejected answer: Argilla's, StackExchange's and OpenAI's."""
+_SCORES = ("score_{}", "{}_score", "{}-rating", "{}_rating", "rating_{}", "{}_avg_rating")
 
 
 class ChosenRejected(Dialect):
-    """`chosen` and `rejected`, and `prompt` (or `question`, `instruction` and `input`, `conversations`), `system`."""
+    """`chosen` and `rejected`, and `prompt` (or `question`, `instruction` and `input`, `conversations` ...), `system`."""
 
+    version: ClassVar[int] = 2
     use: Literal["chosen_rejected"] = "chosen_rejected"
     shape: ClassVar[str] = "preference"
     needs: ClassVar[tuple[str, ...]] = ("chosen", "rejected")
-    takes: ClassVar[tuple[str, ...]] = ("prompt", "question", "instruction", "input", "conversations", "messages", "system")
+    takes: ClassVar[tuple[str, ...]] = (
+        "prompt", "question", "instruction", "input", "conversations", "trajectory", "messages", "system", "system_prompt",
+    )  # fmt: skip
+
+    def renamed(self, row: Row) -> Row:
+        row = super().renamed(row)
+        if "chosen" in row or "rejected" in row:
+            return row
+        found = next((names for names in _ANSWERS if all(name in row for name in names)), ())
+        ours = dict(zip(found, self.needs, strict=False))
+        return {ours.get(name, name): value for name, value in row.items()}
 
     def fits(self, row: Row) -> bool:
         return super().fits(row) and not all(_is_transcript(row[name]) for name in ("chosen", "rejected"))
 
     def to_rows(self, row: Row) -> list[Fields]:
+        if row.get("status") == "tie":
+            raise Refused("undecided")
         answers = (_answer(row, name) for name in ("chosen", "rejected"))
         prompt, chosen, rejected = common_prompt(_prompt(row), *answers)
-        return [pair(with_system(optional(row, "system"), prompt), chosen, rejected, _margin(row))]
+        return [pair(with_system(system_of(row), prompt), chosen, rejected, _margin(row))]
 
     def from_row(self, fields: Fields) -> Row:
         return {name: [message(one) for one in fields[name]] for name in ("prompt", "chosen", "rejected")}
@@ -55,13 +70,16 @@ def _prompt(row: Row) -> list[Turn]:
             return prompt_turns(row[name])
     if optional(row, "instruction"):
         return [turn("user", joined(row["instruction"], optional(row, "input"), "\n\n"))]
-    return turns_of(row["conversations"]) if row.get("conversations") is not None else []
+    if row.get("input"):
+        return turns_of(row["input"].get("messages")) if isinstance(row["input"], dict) else prompt_turns(row["input"])
+    earlier = next((row[name] for name in ("conversations", "trajectory") if row.get(name) is not None), None)
+    return [] if earlier is None else turns_of(earlier)
 
 
 def _margin(row: Row) -> float | None:
     """How much better the chosen answer was scored, where both have a score."""
-    for chosen, rejected in _SCORES:
-        scores = (row.get(chosen), row.get(rejected))
+    for name in _SCORES:
+        scores = [row.get(name.format(side)) for side in ("chosen", "rejected")]
         if all(isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score) for score in scores):
             return float(scores[0] - scores[1])
     return None

@@ -3,6 +3,7 @@
 A dialect is the block of a recipe that names it, so its options are checked like any other's.
 """
 
+import json
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +15,12 @@ from curate.formats.turns import Refused, Turn, given_text, text_of, turn
 
 Row = dict[str, object]
 """A row as a file holds it."""
+
+TURN_COLUMNS = ("messages", "conversations", "conversation", "dialogue", "dialog", "conversa")
+"""Usual names of a column of turns."""
+
+REPEATS = ("prompt", "instruction", "question", "query", "problem", "response", "output")
+"""Columns that may say a turn again, which stands in the column of turns."""
 
 
 class Dialect(Model):
@@ -106,11 +113,44 @@ def with_system(system: str | None, turns: list[Turn]) -> list[Turn]:
     return [turn("system", system), *turns]
 
 
+def system_of(row: Row) -> str | None:
+    """The system text in a column of its own."""
+    return optional(row, "system") or optional(row, "system_prompt")
+
+
 def is_turns(value: object, role: str, content: str) -> bool:
-    """True for a list whose items have these two keys, as `role` and `content`, or `from` and `value`."""
+    """True for a list (or its JSON text) whose items have these two keys, as `role` and `content`, or `from` and `value`."""
+    value = opened(value)
     return isinstance(value, list) and bool(value) and all(isinstance(item, dict) and role in item for item in value) and (
         any(content in item for item in value)
     )
+
+
+def turns_column(row: Row, ours: str, role: str, content: str) -> Row:
+    """The row with its turns under the dialect's name for them, where another usual column holds them."""
+    if ours in row:
+        return row
+    found = next((name for name in TURN_COLUMNS if is_turns(row.get(name), role, content)), None)
+    return row if found is None else {(ours if name == found else name): value for name, value in row.items()}
+
+
+def without_repeats(left: Row, turns: object, content: str) -> Row:
+    """What the turns leave, without a column that says one of them again, where no step that reads the turns would see it."""
+    if not any(name in left for name in REPEATS):
+        return left
+    turns = opened(turns)
+    said = [one.get(content) for one in turns if isinstance(one, dict)] if isinstance(turns, list) else []
+    return {name: value for name, value in left.items() if name not in REPEATS or value not in said}
+
+
+def opened(value: object) -> object:
+    """The list that a text of JSON holds, as tables of text have them; any other value as it is."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
 
 
 def plain(turns: list[Turn]) -> list[Turn]:

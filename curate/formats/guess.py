@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from curate.config import Model, UsageError
 from curate.formats import DIALECTS, Dialect, Refused, Row, read, together
+from curate.formats.instructions import but_for
 from curate.formats.safety import PkuSafeRlhf
 
 SAMPLE = 200
@@ -49,10 +50,27 @@ class Fit(NamedTuple):
 
     def evidence(self, rows: list[Row]) -> str:
         """What speaks for the dialect, in words."""
-        named = [name for name in (*self.dialect.needs, *self.dialect.takes) if any(name in self.dialect.renamed(row) for row in rows)]
         laws = "".join(f", {count:,} {reason}" for reason, count in self.broken.most_common(3))
-        columns = ", ".join(named)
+        columns = ", ".join(_columns(self.dialect, rows))
         return f"{self.dialect.name}: columns {columns} in {self.fits:,} of {len(rows):,} rows, {self.reads:,} keep its laws{laws}"
+
+
+def _columns(dialect: Dialect, rows: list[Row]) -> list[str]:
+    """The dialect's columns that the rows have, each with the file's name for it where that is another."""
+    told: dict[str, str] = {}
+    for row in rows:
+        renamed = dialect.renamed(row)
+        for name in (*dialect.needs, *dialect.takes):
+            if name in renamed and name not in told:
+                told[name] = name if name in row else f"{_theirs(name, row, renamed)} as {name}"
+    return [told[name] for name in (*dialect.needs, *dialect.takes) if name in told]
+
+
+def _theirs(name: str, row: Row, renamed: Row) -> str:
+    """The file's column that a dialect reads under its own name; several where it joined them."""
+    gone = [key for key in row if key not in renamed]
+    same = [key for key in gone if row[key] is renamed[name]]
+    return same[0] if same else " and ".join(key for key in gone if all(row[key] is not value for value in renamed.values()))
 
 
 class Guess(NamedTuple):
@@ -67,17 +85,30 @@ def guess(rows: list[Row], where: str) -> Guess:
     fits = [fit for fit in (_fit(kind, rows) for kind in DIALECTS) if rows and fit.fits >= FITTING * len(rows)]
     best = _best(fits)
     if not best:
-        found = ", ".join(sorted({name for row in rows for name in row})) or "none"
-        known = ", ".join(kind.model_fields["use"].default for kind in DIALECTS)
-        raise UsageError(f"{where}: no dialect fits; columns are {found}; set `format:` to one of {known}, and `columns:` in it")
+        raise UsageError(f"{where}: no dialect fits; {_nearly(rows)}")
     if len(best) > 1:
         told = "; ".join(fit.evidence(rows) for fit in best)
         raise UsageError(f"{where}: {len(best)} dialects fit: {told}; set `format:` to the one that is meant")
-    if isinstance(best[0].dialect, PkuSafeRlhf):
+    if isinstance(best[0].dialect, PkuSafeRlhf) and any("safer_response_id" in row for row in rows):
         raise UsageError(
             f"{where}: {best[0].evidence(rows)}; say which judgement chooses: `format: {{use: pku_saferlhf, by: better}}` or `by: safer`"
         )
     return Guess(best[0].dialect, best[0].evidence(rows))
+
+
+def _nearly(rows: list[Row]) -> str:
+    """What there is instead of a dialect, and what to do about it."""
+    found = ", ".join(sorted({name for row in rows for name in row})) or "none"
+    known = ", ".join(kind.model_fields["use"].default for kind in DIALECTS)
+    if rows and _judges_steps(rows[0]):
+        return f"columns are {found}, with a label for every step of an answer, which no dialect reads; set `format:` to read the rest of it"
+    near = but_for(rows[0]) if rows else None
+    return f"columns are {found}; {near or f'set `format:` to one of {known}, and `columns:` in it'}"
+
+
+def _judges_steps(row: Row) -> bool:
+    """Labels of single steps, as process reward models are trained on: PRM800K's, and TRL's layout of them."""
+    return {"completions", "labels"} <= row.keys() or (isinstance(row.get("label"), dict) and "steps" in row["label"])
 
 
 def _fit(kind: type[Dialect], rows: list[Row]) -> Fit:

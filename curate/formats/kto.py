@@ -17,7 +17,7 @@ _TURNS = ("messages", "conversations")
 class Kto(Dialect):
     """`label` (or `kto_tag`) beside `prompt` and `completion`, a conversation, or `instruction` and `output`."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     use: Literal["kto"] = "kto"
     shape: ClassVar[str] = "feedback"
     needs: ClassVar[tuple[str, ...]] = ()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import orjson
 
-from curate.formats.turns import Turn
+from curate.formats.turns import Turn, writes_call
 
 Fields = dict[str, object]
 """The columns of a row that its shape adds: `messages` and `tools`, or `prompt`, `chosen`, `rejected` ..."""
@@ -27,11 +27,12 @@ TURNS: dict[str, str] = {
     "unknown_role": "Every turn's role is system, user, assistant or tool, or a tag that the dialect maps to one of them.",
     "empty_turn": "Every turn says something; only an assistant turn that calls a tool may be without text.",
     "masked_turn": "No answer of a conversation is marked as not to be learnt (`weight: 0`, `train: false`), since every one will be.",
+    "thought_beside_text": "No thought stands in a key beside an answer's text (`thinking`), unless `thoughts` says where it goes.",
     "system_not_first": "A system turn is the first turn, and there is at most one.",
     "roles_out_of_order": "After the system turn a user begins, user and assistant take turns, and tools answer in between.",
     "broken_tool_call": "A tool call names a tool, and its arguments are a JSON object.",
     "broken_tools": "Tool definitions are a JSON list in which every tool has a name.",
-    "tool_result_without_call": "A tool answers a call of the assistant turn before it.",
+    "tool_result_without_call": "A tool answers a call of the assistant turn before it, be it one of `tool_calls` or written into its text.",
     "unanswered_tool_call": "A tool's answer stands between a call and the next turn of user or assistant.",
 }
 CONVERSATION: dict[str, str] = {
@@ -107,21 +108,21 @@ def broken_turns(turns: list[Turn]) -> str | None:
     """The first law that turns break, wherever they end."""
     if not turns:
         return "no_turns"
-    before, calls = "", False
+    before, calls, said = "", False, ""
     for place, one in enumerate(turns):
         role = one["role"]
         if not one["tool_calls"] and not one["content"].strip():
             return "empty_turn"
         if role == "system" and place:
             return "system_not_first"
-        if role == "tool" and not calls:
+        if role == "tool" and not calls and not writes_call(said):
             return "tool_result_without_call"
         if before == "assistant" and calls and role != "tool":
             return "unanswered_tool_call"
         if role not in _FOLLOWS[before]:
             return "roles_out_of_order"
         if role == "assistant":
-            calls = one["tool_calls"] is not None
+            calls, said = one["tool_calls"] is not None, one["content"]
         before = role
     return None
 

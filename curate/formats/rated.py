@@ -1,23 +1,30 @@
-"""Answers with ratings by aspect: UltraFeedback and HelpSteer2."""
+"""Answers with ratings by aspect or a strength of preference: UltraFeedback and HelpSteer 1 to 3."""
 
 import math
 from typing import ClassVar, Literal
 
 from curate.formats.answers import answer, candidates, rating
-from curate.formats.dialect import Dialect, Row, column, text
+from curate.formats.dialect import Dialect, Row, column, optional, text
 from curate.formats.laws import Fields
 from curate.formats.messages import as_turns
 from curate.formats.turns import Refused, text_of, turn
 
 _ASPECTS = ("helpfulness", "honesty", "instruction_following", "truthfulness")
 _HELPSTEER = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
+_HELPSTEER3 = {
+    "context": "prompt", "response1": "response_1", "response2": "response_2", "overall_preference": "preference_strength",
+}  # fmt: skip
 _LOW = 2.0
 """Mean of the aspects (1 to 5) up to which an overall score of 10 is a misread 1: 2,000 such rows were released."""
 
 
 class UltraFeedback(Dialect):
-    """`instruction` and `completions`, each answer with its model and a rating of four aspects (Cui et al. 2023)."""
+    """`instruction` and `completions`, each answer with its model and a rating of four aspects (Cui et al. 2023).
 
+    Every answer was given under a system text of its own, which no common prompt can hold: they are kept as `system_prompts`.
+    """
+
+    version: ClassVar[int] = 2
     use: Literal["ultrafeedback"] = "ultrafeedback"
     shape: ClassVar[str] = "candidates"
     needs: ClassVar[tuple[str, ...]] = ("instruction", "completions")
@@ -32,7 +39,9 @@ class UltraFeedback(Dialect):
         if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
             raise Refused("broken_turns")
         answers = [answer(_response(one), _model(one), None, _ratings(one)) for one in given]
-        return [candidates([turn("user", text(row, "instruction"))], answers)]
+        systems = [optional(one, "custom_system_prompt") for one in given]
+        known = {"system_prompts": systems} if any(systems) else None
+        return [candidates([turn("user", text(row, "instruction"))], answers, known)]
 
 
 def _response(one: Row) -> str:
@@ -68,10 +77,12 @@ def _aspect(judged: object) -> float | None:
 class HelpSteer2(Dialect):
     """`prompt`, `response` and five ratings from 0 to 4; the answers to one prompt stand in rows next to each other."""
 
+    version: ClassVar[int] = 2
     use: Literal["helpsteer2"] = "helpsteer2"
     shape: ClassVar[str] = "candidates"
     needs: ClassVar[tuple[str, ...]] = ("prompt", "response", *_HELPSTEER)
     takes: ClassVar[tuple[str, ...]] = ("answers",)
+    refines: ClassVar[tuple[str, ...]] = ("prompt_completion",)
     surplus: ClassVar[str] = "answers_to_one_prompt"
 
     def key(self, row: Row) -> str | None:
@@ -91,11 +102,19 @@ def _rated(row: Row) -> Fields:
 
 
 class HelpSteer2Preference(Dialect):
-    """`prompt`, `response_1`, `response_2` and `preference_strength`: -3 (the first is far better) to 3 (the second)."""
+    """`prompt`, `response_1`, `response_2` and `preference_strength`: -3 (the first is far better) to 3 (the second).
 
+    HelpSteer3 names them `context`, `response1`, `response2` and `overall_preference` (Wang et al. 2025).
+    """
+
+    version: ClassVar[int] = 2
     use: Literal["helpsteer2_preference"] = "helpsteer2_preference"
     shape: ClassVar[str] = "candidates"
     needs: ClassVar[tuple[str, ...]] = ("prompt", "response_1", "response_2", "preference_strength")
+
+    def renamed(self, row: Row) -> Row:
+        row = super().renamed(row)
+        return {_HELPSTEER3.get(name, name): value for name, value in row.items()} if "overall_preference" in row else row
 
     def to_rows(self, row: Row) -> list[Fields]:
         strength = rating(column(row, "preference_strength"))

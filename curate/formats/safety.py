@@ -14,11 +14,12 @@ _PLACES = ("response_0", "response_1")
 
 
 class PkuSafeRlhf(Dialect):
-    """`prompt`, `response_0`, `response_1`, and the numbers of the better and of the safer answer."""
+    """`prompt`, `response_0`, `response_1`, and the numbers of the better and of the safer answer, which need not be there."""
 
     use: Literal["pku_saferlhf"] = "pku_saferlhf"
     shape: ClassVar[str] = "preference"
-    needs: ClassVar[tuple[str, ...]] = ("prompt", *_PLACES, "better_response_id", "safer_response_id")
+    needs: ClassVar[tuple[str, ...]] = ("prompt", *_PLACES, "better_response_id")
+    takes: ClassVar[tuple[str, ...]] = ("safer_response_id",)
 
     by: Literal["better", "safer"] = Field(..., description="Which of the two judgements names the chosen answer.")
 

@@ -5,9 +5,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from curate.formats.dialect import Dialect, Row, column, is_turns, optional, with_system
+from curate.formats.dialect import Dialect, Row, column, is_turns, system_of, turns_column, with_system, without_repeats
 from curate.formats.laws import Fields
-from curate.formats.turns import CALL, TAGS, Refused, Turn, tools_of, turns_of
+from curate.formats.turns import CALL, TAGS, Refused, Thoughts, Turn, tools_of, turns_of
 
 Role = Literal["system", "user", "assistant", "tool", "function_call"]
 
@@ -17,36 +17,36 @@ _WRITTEN = {"system": "system", "user": "human", "assistant": "gpt", "tool": "ob
 class ShareGpt(Dialect):
     """`conversations` (or `messages`) of human, gpt, system, function_call and observation, with `system` and `tools`."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     use: Literal["sharegpt"] = "sharegpt"
     shape: ClassVar[str] = "conversation"
     needs: ClassVar[tuple[str, ...]] = ("conversations",)
-    takes: ClassVar[tuple[str, ...]] = ("system", "tools")
+    takes: ClassVar[tuple[str, ...]] = ("system", "system_prompt", "tools")
+    refines: ClassVar[tuple[str, ...]] = ("document",)
 
-    tags: dict[str, Role] = Field({}, description="Role for each tag of the file that is none of the common ones: `{USER: user}`.")
+    tags: dict[str, Role] = Field({}, description="Role for each tag of the file that is none of the common ones: `{BOT: assistant}`.")
+    thoughts: Thoughts = Field(
+        "refuse",
+        description="A thought in a key beside an answer's text (`reasoning_content`, `thinking`): refuse the row, "
+        "write it before the text in <think> tags, or leave it out.",
+    )
 
     def renamed(self, row: Row) -> Row:
-        row = super().renamed(row)
-        return turns_column(row, "from", "value") if "conversations" not in row else row
+        return turns_column(super().renamed(row), "conversations", "from", "value")
 
     def fits(self, row: Row) -> bool:
         return is_turns(row.get("conversations"), "from", "value")
 
     def to_rows(self, row: Row) -> list[Fields]:
-        turns = turns_of(column(row, "conversations"), {**TAGS, **self.tags} if self.tags else TAGS, learnt=True)
-        return [{"messages": with_system(optional(row, "system"), turns), "tools": tools_of(row.get("tools"))}]
+        turns = turns_of(column(row, "conversations"), {**TAGS, **self.tags} if self.tags else TAGS, learnt=True, thoughts=self.thoughts)
+        return [{"messages": with_system(system_of(row), turns), "tools": tools_of(row.get("tools"))}]
+
+    def left(self, row: Row) -> Row:
+        return without_repeats(super().left(row), row.get("conversations"), "value")
 
     def from_row(self, fields: Fields) -> Row:
         row: Row = {"conversations": [_written(one) for one in fields["messages"]]}
         return {**row, "tools": fields["tools"]} if fields["tools"] else row
-
-
-def turns_column(row: Row, role: str, content: str) -> Row:
-    """The row with its turns under `conversations`, where another usual column holds them."""
-    for name in ("messages", "conversation", "dialog"):
-        if is_turns(row.get(name), role, content):
-            return {("conversations" if key == name else key): value for key, value in row.items()}
-    return row
 
 
 def _written(one: Turn) -> Row:

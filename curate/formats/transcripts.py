@@ -44,6 +44,8 @@ def transcript(text: object) -> list[Turn]:
 
 def prompt_turns(value: object) -> list[Turn]:
     """A prompt as turns: a text, a list of turns, or a transcript that stops where the assistant is to speak."""
+    if value is None:
+        raise Refused("no_prompt")
     if isinstance(value, str) and TRANSCRIPT.match(value) and value.rstrip().endswith("\n\nAssistant:"):
         return transcript(value)[:-1]
     return as_turns(value, "user")

@@ -5,8 +5,9 @@ Two spellings are met in public data: `{role, content}` (OpenAI, TRL, Tulu) and
 """
 
 import json
+import re
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 
 class Refused(Exception):
@@ -49,8 +50,24 @@ TAGS: dict[str, str] = {
     "ipython": "tool",
     "function_call": CALL,
     "tool_call": CALL,
+    "sistema": "system",
+    "usuário": "user",
+    "usuario": "user",
+    "humano": "user",
+    "assistente": "assistant",
 }
-"""Our role for each name of a role in public data."""
+"""Our role for each name of a role in public data, in small letters."""
+
+Thoughts = Literal["refuse", "tags", "leave_out"]
+"""What becomes of a thought that stands beside an answer's text, in a key that none of our rows has."""
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+
+_LISTED_CALLS = re.compile(r"\s*\[[^\[\]()\n]+\(.*\)\s*\]\s*\Z", re.DOTALL)
+
+
+def writes_call(text: str) -> bool:
+    """True where a call is written into the text, as a system text may ask for: Hermes's tags, ToolACE's `[name(argument=1)]`."""
+    return any(tag in text for tag in ("<tool_call>", "<functioncall>")) or _LISTED_CALLS.match(text) is not None
 
 
 def turn(role: str, content: object, tool_calls: str | None = None, name: str | None = None) -> Turn:
@@ -79,7 +96,7 @@ def given_text(value: object) -> str | None:
     return text if text.strip() else None
 
 
-def turns_of(value: object, tags: Mapping[str, str] = TAGS, learnt: bool = False) -> list[Turn]:
+def turns_of(value: object, tags: Mapping[str, str] = TAGS, learnt: bool = False, thoughts: Thoughts = "refuse") -> list[Turn]:
     """The turns of a list (or of its JSON text); a single turn may stand for a list of one.
 
     `learnt` says that every answer among them will be trained on: Refused where one is marked as not to be.
@@ -92,7 +109,7 @@ def turns_of(value: object, tags: Mapping[str, str] = TAGS, learnt: bool = False
         raise Refused("no_turns" if value is None else "broken_turns")
     if not value:
         raise Refused("no_turns")
-    turns = _named([_turn(item, tags) for item in value])
+    turns = _named([_turn(item, tags, thoughts) for item in value])
     if learnt and any(one["role"] == "assistant" and _masked(item) for item, one in zip(value, turns, strict=True)):
         raise Refused("masked_turn")
     return turns
@@ -103,22 +120,35 @@ def _masked(item: dict) -> bool:
     return item.get("weight") == 0 or item.get("train") is False
 
 
-def _turn(item: object, tags: Mapping[str, str]) -> tuple[Turn, str | None]:
+def _turn(item: object, tags: Mapping[str, str], thoughts: Thoughts) -> tuple[Turn, str | None]:
     """A turn, and the id of the call that it answers."""
     if not isinstance(item, dict):
         raise Refused("broken_turn")
     tag = item.get("role") if item.get("role") is not None else item.get("from")
     content = item.get("content") if item.get("content") is not None else item.get("value")
-    role = tags.get(tag) if isinstance(tag, str) else None
+    role = (tags.get(tag) or tags.get(tag.lower())) if isinstance(tag, str) else None
     if role is None:
         raise Refused("unknown_role")
     if role == CALL:
         return turn("assistant", "", calls_of(content)), None
     calls = _calls_in(item) if role == "assistant" else None
+    if role == "assistant":
+        content = _with_thought(item, content, thoughts)
     answered = item.get("tool_call_id")
     name = item.get("name")
     made = turn(role, "" if content is None and calls else content, calls, name if isinstance(name, str) and name else None)
     return made, answered if isinstance(answered, str) and answered else None
+
+
+def _with_thought(item: dict, content: object, thoughts: Thoughts) -> object:
+    """The content with the thought that stands in a key of its own, or without it, as asked for. Raises Refused where nothing is."""
+    said = content if isinstance(content, str) else ""
+    thought = next((item[key] for key in _THOUGHTS if isinstance(item.get(key), str) and item[key].strip()), None)
+    if thought is None or thought.strip() in said or thoughts == "leave_out":
+        return content
+    if thoughts == "refuse" or not isinstance(content, str | None):
+        raise Refused("thought_beside_text")
+    return f"<think>\n{thought.strip()}\n</think>\n\n{said.lstrip()}"
 
 
 def _calls_in(item: dict) -> str | None:

@@ -29,10 +29,11 @@ _VOTES = {
 class Arena(Dialect):
     """Two conversations (or `prompt` and two responses) and a vote: one model, a tie, or both bad (Zheng et al. 2023).
 
-    Both answers of a tie have rank 1; where both are bad they also have the rating `acceptable` 0.
+    Both answers of a tie have rank 1; where both are bad they also have the rating `acceptable` 0. Of conversations
+    that go on after the `turn` that was judged, as MT-Bench's do, the rest is left out.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     use: Literal["arena"] = "arena"
     shape: ClassVar[str] = "candidates"
     needs: ClassVar[tuple[str, ...]] = ("model_a", "model_b")
@@ -74,11 +75,19 @@ def _number(value: object) -> object:
 def _conversation(row: Row, side: str) -> list[Turn]:
     """One side's conversation: as it is, or from lists of prompts and of responses, which may be JSON text."""
     if row.get(f"conversation_{side}") is not None:
-        return turns_of(row[f"conversation_{side}"])
+        return _until(row.get("turn"), turns_of(row[f"conversation_{side}"]))
     asked, said = (_texts(column(row, name)) for name in ("prompt", f"response_{side}"))
     if len(asked) != len(said):
         raise Refused("missing_answer")
     return [one for pair in zip(asked, said, strict=True) for one in (turn("user", pair[0]), turn("assistant", pair[1]))]
+
+
+def _until(exchange: object, turns: list[Turn]) -> list[Turn]:
+    """The turns up to the answer of this exchange, from 1; all of them where none is named."""
+    if not isinstance(exchange, int) or isinstance(exchange, bool) or exchange < 1:
+        return turns
+    ends = [place for place, one in enumerate(turns, 1) if one["role"] == "assistant"]
+    return turns[: ends[exchange - 1]] if exchange < len(ends) else turns
 
 
 def _texts(value: object) -> list[str]:
@@ -164,7 +173,7 @@ class Rankings(Dialect):
     Nectar's layout (Zhu et al. 2023) and that of InstructGPT's comparisons. Equal ranks are ties.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     use: Literal["rankings"] = "rankings"
     shape: ClassVar[str] = "candidates"
     needs: ClassVar[tuple[str, ...]] = ("prompt", "answers")

@@ -22,16 +22,33 @@ JOURNAL = "calls.sqlite"
 """Beside the stages' directories, so that a changed stage finds the replies of the old one."""
 
 
+class Payer(NamedTuple):
+    """A stage as its journal knows it."""
+
+    journal: Path
+    run: str
+    """Its fingerprint."""
+    endpoints: dict[str, Endpoint]
+    """Of its recipe, with the prices that it pays."""
+
+
+class Limit(NamedTuple):
+    """The budget of a recipe that a stage belongs to, or is built on by."""
+
+    recipe: str
+    budget: Budget
+    others: tuple[Payer, ...] = ()
+    """The other stages that spend it."""
+
+
 class Asking(NamedTuple):
     """What stands outside the stages."""
 
     endpoints: dict[str, Endpoint] = {}
     """By name; one that is not named has the default limits, no price, and its address from the environment."""
-    budget: Budget = Budget()
+    limits: tuple[Limit, ...] = ()
     run: str = ""
     """The stage's fingerprint: what it has paid in all parts of a resumed run goes by it; empty: the name of its directory."""
-    others: tuple[str, ...] = ()
-    """Fingerprints of the recipe's other stages, which the budget holds for too."""
 
 
 def used_endpoints(models: Iterable[ChatModel], asking: Asking) -> dict[str, Endpoint]:
@@ -44,18 +61,19 @@ def refuse_unready(models: Iterable[ChatModel], asking: Asking) -> None:
     for model in models:
         endpoint = asking.endpoints.get(model.endpoint, Endpoint())
         address(model.endpoint, endpoint)
-        refuse_unpriced(asking.budget, model, endpoint)
+        for limit in asking.limits:
+            refuse_unpriced(limit.budget, model, endpoint)
 
 
-def paid(journal: Path, runs: Iterable[str], endpoints: dict[str, Endpoint]) -> Spent:
-    """What these runs have used, over all their processes."""
+def paid(payers: Iterable[Payer]) -> Spent:
+    """What these stages have used, over all their processes."""
     total = Spent()
-    for run in runs if journal.exists() else ():
-        book = Journal(journal, run)
-        for endpoint, model, *sums in book.sums():
-            calls, tokens_in, tokens_out = sums
-            total.add(used(endpoints.get(endpoint, Endpoint()), model, tokens_in, tokens_out, calls))
-        book.close()
+    for payer in payers:
+        if payer.journal.exists():
+            book = Journal(payer.journal, payer.run)
+            for endpoint, model, calls, tokens_in, tokens_out in book.sums():
+                total.add(used(payer.endpoints.get(endpoint, Endpoint()), model, tokens_in, tokens_out, calls))
+            book.close()
     return total
 
 
@@ -85,6 +103,8 @@ class Heard:
         self.failed: Counter[str] = Counter()
         self.details: dict[str, str] = {}
         """What an endpoint said of a failure, the first for each reason."""
+        self.unbilled = 0
+        """Replies that state no tokens, so that no budget can hold them."""
         self.answered_by: Counter[tuple[str, str]] = Counter()
         """By the model's name as asked and as the endpoint gives it."""
 
@@ -98,6 +118,7 @@ class Heard:
             self.details.setdefault(reply.failed, reply.detail)
         else:
             self.answered_by[call.model.model, reply.model] += 1
+            self.unbilled += not reply.tokens_in + reply.tokens_out
         if self.calls == HOPELESS and self.failed.total() == HOPELESS:
             self.refuse_failures()
         return reply
@@ -114,13 +135,13 @@ class Heard:
             )
 
     def as_json(self) -> dict:
-        """`bill` holds calls, tokens and cost by endpoint, all processes of the stage included; replies that were known cost nothing."""
+        """`bill` holds address, calls, tokens and cost by endpoint, all processes of the stage included; replies that were known cost nothing."""
         return {
             "calls": self.calls,
             "failed": dict(sorted(self.failed.items())),
             "answered_by": {f"{asked} -> {named}": count for (asked, named), count in sorted(self.answered_by.items())},
             "simulated": self.simulated,
-            "bill": {name: {"host": self._asked.hosts[name], **vars(spent)} for name, spent in self._asked.spent.items()},
+            "bill": {name: {"base_url": self._asked.base_urls[name], **vars(spent)} for name, spent in self._asked.spent.items()},
             "warnings": self.warnings(),
         }
 
@@ -128,6 +149,8 @@ class Heard:
         """A sentence for each thing that a reader of the labels must know. A dated name of the model that was asked is none."""
         others = {pair: count for pair, count in sorted(self.answered_by.items()) if not pair[1].startswith(pair[0])}
         named = [f"asked for model '{asked}', answered by '{named}' {count:,} times" for (asked, named), count in others.items()]
+        if self.unbilled:
+            named.append(f"{self.unbilled:,} replies state no `usage`: their tokens and cost are not counted, and no limit but max_calls holds")
         return named + (["the replies are simulated: no model judged or wrote anything"] if self.simulated else [])
 
 
@@ -138,7 +161,7 @@ async def listening(models: Iterable[ChatModel], asking: Asking, directory: Path
     Raises UsageError where an address is missing.
     """
     journal = directory.parent / JOURNAL
-    budget = SharedBudget(**dict(asking.budget), elsewhere=paid(journal, asking.others, asking.endpoints))
-    async with Caller(used_endpoints(models, asking), journal, asking.run or directory.name, budget) as asked:
+    budgets = [SharedBudget(**dict(one.budget), recipe=one.recipe, elsewhere=paid(one.others)) for one in asking.limits]
+    async with Caller(used_endpoints(models, asking), journal, asking.run or directory.name, *budgets) as asked:
         yield (heard := Heard(asked, max_failed))
     heard.refuse_failures()

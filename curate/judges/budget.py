@@ -1,7 +1,7 @@
 """Money: limits and prices come in; what was spent, whether one more call fits, and an estimate before a run go out."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from curate.judges.journal import Journal
 
 
 class Budget(Model):
-    """Limits of a recipe, over all its stages and all resumed parts of its run; a call that might pass one is not begun."""
+    """Limits of a recipe, over its stages, the recipes that it builds on, and all resumed parts of its run; a call that might pass one is not begun."""
 
     max_cost: float | None = Field(None, gt=0, description="Most money, in the currency of the prices.")
     max_calls: int | None = Field(None, gt=0, description="Most billed attempts.")
@@ -39,8 +39,9 @@ class Spent:
 
 
 class SharedBudget(Budget):
-    """A budget of which other stages of the recipe may have used a part."""
+    """A budget of which other stages may have used a part."""
 
+    recipe: str = Field(description="Name of the recipe that states it.")
     elsewhere: Spent = Field(description="What they used.")
 
 
@@ -97,24 +98,24 @@ def passed(budget: Budget, spent: Spent) -> list[str]:
 
 
 class Purse:
-    """A budget in use: what is spent at each endpoint, and what the calls under way may still cost."""
+    """Budgets in use: what is spent at each endpoint, and what the calls under way may still cost."""
 
-    def __init__(self, budget: Budget, spent: dict[str, Spent]) -> None:
-        self.budget = budget
+    def __init__(self, budgets: Sequence[Budget], spent: dict[str, Spent]) -> None:
+        self.budgets = budgets
         self.spent = spent
-        self._elsewhere = budget.elsewhere if isinstance(budget, SharedBudget) else Spent()
         self._promised = Spent()
         self._settled = asyncio.Condition()
 
     async def promise(self, call: Call, endpoint: Endpoint, wait: bool = True) -> Spent:
         """Set the call's most aside; with `wait`, until calls under way cost less than feared. StoppedError where it cannot fit."""
         wanted = most(call, endpoint)
-        refuse_unpriced(self.budget, call.model, endpoint)
+        for budget in self.budgets:
+            refuse_unpriced(budget, call.model, endpoint)
         async with self._settled:
-            while (limit := self._passed(wanted)) and wait and self._promised.calls:
+            while (said := self._passed(wanted)) and wait and self._promised.calls:
                 await self._settled.wait()
-            if limit:
-                raise StoppedError(self._said(limit))
+            if said:
+                raise StoppedError(said)
             self._promised.add(wanted)
         return wanted
 
@@ -125,23 +126,27 @@ class Purse:
             self._promised.add(promised, -1)
             self._settled.notify_all()
 
-    def total(self) -> Spent:
-        """What is spent at all endpoints, by other stages of the recipe too."""
-        total = Spent(**vars(self._elsewhere))
+    def total(self, budget: Budget) -> Spent:
+        """What is spent of a budget at all endpoints, by other stages too."""
+        total = Spent(**vars(budget.elsewhere)) if isinstance(budget, SharedBudget) else Spent()
         for part in self.spent.values():
             total.add(part)
         return total
 
     def _passed(self, wanted: Spent) -> str | None:
-        """The limit that this call might pass."""
-        sums = self.total()
-        sums.add(self._promised)
-        sums.add(wanted)
-        return next(iter(passed(self.budget, sums)), None)
+        """The first limit that this call might pass, in words."""
+        for budget in self.budgets:
+            sums = self.total(budget)
+            sums.add(self._promised)
+            sums.add(wanted)
+            if names := passed(budget, sums):
+                return self._said(budget, names[0])
+        return None
 
-    def _said(self, limit: str) -> str:
-        spent = self.total()
+    def _said(self, budget: Budget, limit: str) -> str:
+        spent = self.total(budget)
+        where = f" in recipe '{budget.recipe}'" if isinstance(budget, SharedBudget) else ""
         return (
-            f"budget.{limit}: the next call might pass {getattr(self.budget, limit):,}; used so far by all stages: {spent.calls:,} calls, "
-            f"{spent.tokens_in + spent.tokens_out:,} tokens, cost {spent.cost:.4f}; raise it first, what is paid is kept"
+            f"budget.{limit}: the next call might pass {getattr(budget, limit):,}; used so far by all stages: {spent.calls:,} calls, "
+            f"{spent.tokens_in + spent.tokens_out:,} tokens, cost {spent.cost:.4f}; raise it{where} first, what is paid is kept"
         )

@@ -22,15 +22,16 @@ from curate.judges.wire import Wire
 
 
 class Caller:
-    """`async with Caller(endpoints, journal, run) as caller: reply = await caller.ask(call)`; for many, `in_order(calls, caller.ask)`.
+    """`async with Caller(endpoints, journal, run, budget) as caller: reply = await caller.ask(call)`; for many, `in_order(calls, caller.ask)`.
 
-    `run` names the budget's run: its earlier processes count too. Addresses and keys are looked up at once,
+    `run` names whose calls they are: its earlier processes count towards every budget too. Addresses and keys are looked up at once,
     so that a missing one is a UsageError before any call.
     """
 
-    def __init__(self, endpoints: dict[str, Endpoint], journal: Path, run: str, budget: Budget | None = None) -> None:
+    def __init__(self, endpoints: dict[str, Endpoint], journal: Path, run: str, *budgets: Budget) -> None:
         self.endpoints = endpoints
-        self.hosts = {name: address(name, endpoint).host for name, endpoint in endpoints.items()}
+        self.base_urls = {name: address(name, endpoint).base_url for name, endpoint in endpoints.items()}
+        """Where each endpoint is, as it may be written down."""
         self.faults: Counter[str] = Counter()
         """Failed attempts of this process by reason, those that a later try made good included."""
         self.cached = 0
@@ -39,7 +40,7 @@ class Caller:
         for endpoint, model, calls, tokens_in, tokens_out in self._journal.sums():
             if endpoint in endpoints:
                 spent[endpoint].add(used(endpoints[endpoint], model, tokens_in, tokens_out, calls))
-        self._purse = Purse(budget or Budget(), spent)
+        self._purse = Purse(budgets, spent)
         self._flights: dict[bytes, asyncio.Task[Reply]] = {}
         self._begun = 0
         self._halted: UsageError | StoppedError | None = None
@@ -147,7 +148,7 @@ class Caller:
         """Raise where no further call can do better: `gone`, nobody at this endpoint answered any call while this one was tried."""
         name, host = wire.name, wire.address.host
         if reading.failed == "key_refused":
-            raise refused(name, host)
+            raise refused(name, host, reading.detail if reading.detail.startswith("403 ") else "")
         if reading.failed in STOPS:
             raise StoppedError(f"endpoint '{name}' ({host}): its quota is used up; add credit and run again to go on from here")
         if gone:

@@ -9,11 +9,22 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from curate.config import Model, UsageError
+
+
+_OWN = {
+    "model": "a setting of its own",
+    "messages": "made of the rows",
+    "n": "asked for by `answers`, `draws` or `calls_per_pair`, each as a call of its own",
+    **dict.fromkeys(("max_tokens", "max_completion_tokens"), "set by `max_tokens` and `max_tokens_name`"),
+    **dict.fromkeys(("temperature", "top_p", "seed", "logprobs"), "a setting of its own"),
+    "top_logprobs": "set by `logprobs`",
+}
+"""Fields of a request that are said elsewhere: what they are."""
 
 
 class ChatModel(Model):
@@ -31,6 +42,16 @@ class ChatModel(Model):
     logprobs: int = Field(0, ge=0, le=20, description="Alternatives told for each token, with their log-probabilities; 0: none.")
     structured: bool = Field(False, description="Replies by JSON schema, where a task has one.")
     extra: dict[str, object] = Field({}, description="Further fields of the request's body, such as `{reasoning_effort: low}`.")
+
+    @field_validator("extra")
+    @classmethod
+    def _not_ours(cls, extra: dict[str, object]) -> dict[str, object]:
+        own = next((name for name in _OWN if name in extra), None)
+        if own:
+            raise ValueError(f"`{own}` is {_OWN[own]}, and no further field; leave it out of `extra`")
+        if extra.get("stream"):
+            raise ValueError("replies are read whole; leave `stream` out of `extra`")
+        return extra
 
     def parameters(self, schema: dict | None, draw: int) -> dict[str, object]:
         """The request's fields beside model and messages."""
@@ -57,9 +78,13 @@ class Price(Model):
 class Endpoint(Model):
     """An OpenAI-compatible address with its limits and prices; outside the stages, never part of an identity."""
 
-    url: str | None = Field(None, description="Base URL, up to `/v1`; by default CURATE_ENDPOINT_<NAME>_URL of the environment.")
+    url: str | None = Field(
+        None,
+        description="Base URL, up to `/v1`; by default CURATE_ENDPOINT_<NAME>_URL of the environment. To one that stands here "
+        "CURATE_ENDPOINT_<NAME>_KEY is sent, and OPENAI_API_KEY only where it is OpenAI's own.",
+    )
     mode: Literal["live", "batch"] = Field("live", description="One request a call, or files of calls through the Batch API.")
-    concurrency: int = Field(16, ge=1, le=1000, description="Most requests under way at once.")
+    concurrency: int = Field(16, ge=1, le=1000, description="Most requests under way at once; as many may be paid twice where a run is killed.")
     requests_per_minute: float | None = Field(None, gt=0, description="Ceiling of requests; null: none.")
     tokens_per_minute: float | None = Field(None, gt=0, description="Ceiling of tokens, prompt and reply; null: none.")
     timeout_s: float = Field(120, gt=0, description="Seconds after which a request is given up and tried again.")
@@ -70,6 +95,7 @@ class Endpoint(Model):
     batch_poll_s: float = Field(30, gt=0, description="Seconds between looks at a batch.")
 
 
+OPENAI = "api.openai.com"
 NO_KEY = "none"
 """Sent to endpoints without a key, since the client insists on one."""
 SECRET = 8
@@ -77,11 +103,16 @@ SECRET = 8
 
 
 class Address(NamedTuple):
-    """Where an endpoint is, and the key it asks for; only `host` may ever be written down."""
+    """Where an endpoint is, and the key it asks for; `host` stands in errors, `base_url` in the receipt, the key nowhere."""
 
     url: str
     key: str
     host: str
+
+    @property
+    def base_url(self) -> str:
+        """The address as it may be written down: it holds no password, query or fragment, and no key in its path."""
+        return self.without_key(self.url)
 
     def __repr__(self) -> str:
         return f"Address({self.host!r})"
@@ -98,9 +129,10 @@ def variable(name: str, what: str) -> str:
     return f"CURATE_ENDPOINT_{re.sub(r'[^A-Za-z0-9]', '_', name).upper()}_{what}"
 
 
-def refused(name: str, host: str) -> UsageError:
-    """The one line about a key that the endpoint does not take."""
-    return UsageError(f"endpoint '{name}' ({host}): the API key was refused; set a valid {variable(name, 'KEY')} or OPENAI_API_KEY")
+def refused(name: str, host: str, said: str = "") -> UsageError:
+    """The one line about a key that the endpoint does not take, with what the endpoint says where a key may do other things."""
+    told = f" ({said})" if said else ""
+    return UsageError(f"endpoint '{name}' ({host}): the API key was refused{told}; set a valid {variable(name, 'KEY')} or OPENAI_API_KEY")
 
 
 def address(name: str, endpoint: Endpoint, environment: Mapping[str, str] = os.environ) -> Address:
@@ -111,12 +143,27 @@ def address(name: str, endpoint: Endpoint, environment: Mapping[str, str] = os.e
             f"endpoint '{name}': no address; set {variable(name, 'URL')}, "
             "or run `make rlaif` for the bundled recipe against a simulated judge"
         )
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    parts = _parts(url.strip())
+    if parts is None:
         raise UsageError(f"endpoint '{name}': its address is no http(s) URL; give one such as https://api.openai.com/v1")
-    if parts.username or parts.password or parts.query:
-        raise UsageError(f"endpoint '{name}': its address holds a password or a query; give the bare URL, and the key in {variable(name, 'KEY')}")
-    key = (environment.get(variable(name, "KEY")) or environment.get("OPENAI_API_KEY") or NO_KEY).strip()
+    if parts.username or parts.password or parts.query or parts.fragment:
+        told = f"give the bare URL, and the key in {variable(name, 'KEY')}"
+        raise UsageError(f"endpoint '{name}': its address holds a password, a query or a fragment; {told}")
+    if parts.path.rstrip("/").endswith("/completions"):
+        raise UsageError(f"endpoint '{name}': its address goes as far as one service; give the base URL, mostly up to `/v1`")
+    # A recipe may come from a stranger: the general key goes nowhere that the recipe alone names.
+    general = environment.get("OPENAI_API_KEY") if not endpoint.url or parts.hostname == OPENAI else None
+    key = (environment.get(variable(name, "KEY")) or general or NO_KEY).strip()
     if not re.fullmatch(r"[\x21-\x7e]+", key):
         raise UsageError(f"endpoint '{name}': its API key holds characters that no key can; set {variable(name, 'KEY')} again")
-    return Address(url.rstrip("/"), key, parts.hostname + (f":{parts.port}" if parts.port else ""))
+    return Address(parts.geturl().rstrip("/"), key, parts.netloc)
+
+
+def _parts(url: str) -> SplitResult | None:
+    """The parts of an http(s) URL; None where it is none."""
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that never closes
+        return None
+    return parts if whole and not re.search(r"\s", url) else None

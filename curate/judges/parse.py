@@ -21,9 +21,10 @@ _BLANKS = " \t\r\nĠ▁Ċ"
 _LABELS = {"a": FIRST, "b": SECOND, "tie": TIE, "empate": TIE}
 _MARKERS = {"verdict": r"verdict|veredito|veredicto", "rating": r"rating|nota", "ranking": r"ranking|classificação"}
 _LINES = {
-    name: re.compile(rf"[\s*_`#>]*(?:final\s+)?(?:{words})[\s*_`]*[:：][\s*_`]*(.+?)", re.IGNORECASE) for name, words in _MARKERS.items()
+    name: re.compile(rf"[\s*_`#>]*(?:final\s+)?(?:{words})(?:\s+final)?[\s*_`]*[:：][\s*_`]*(.+?)", re.IGNORECASE) for name, words in _MARKERS.items()
 }
-_VERDICT = re.compile(rf"(?:{_MARKERS['verdict']})[\s*_`]*[:：]", re.IGNORECASE)
+_VERDICT = re.compile(rf"(?:{_MARKERS['verdict']})(?:\s+final)?[\s*_`]*[:：]", re.IGNORECASE)
+_ANSWER_OF = re.compile(r"^(?:answer|response|resposta)\s+(?=[ab]$)")
 _NUMBER = re.compile(r"(\d{1,3}(?:[.,]\d{1,2})?)(?:\s*\(?(?:/|out of|de)\s*(\d{1,3}))?")
 T = TypeVar("T")
 _DECORATION = " \t*_`#>[](){}\"':!"
@@ -125,8 +126,8 @@ def pairwise_letter_text(text: str) -> Choice:
 
 
 def pairwise_line(text: str) -> Choice:
-    """The verdict of a last line `Verdict: A`, `B` or `tie`."""
-    said, before = _last_line(text, "verdict", lambda value: _LABELS.get(value.lower()))
+    """The verdict of a last line `Verdict: A`, `Answer B` or `tie`."""
+    said, before = _last_line(text, "verdict", lambda value: _LABELS.get(_ANSWER_OF.sub("", value.lower())))
     return Choice(said or UNREADABLE, rationale=before)
 
 
@@ -134,7 +135,7 @@ def pairwise_json(text: str) -> Choice:
     """The verdict of a reply that is one JSON object with `verdict`."""
     reply = _object(text)
     said = reply.get("verdict")
-    label = {"A": FIRST, "B": SECOND, "tie": TIE}.get(said) if isinstance(said, str) else None
+    label = {"A": FIRST, "B": SECOND, "tie": TIE, "empate": TIE}.get(said) if isinstance(said, str) else None
     return Choice(label or UNREADABLE, rationale=_rationale(reply))
 
 

@@ -21,6 +21,12 @@ from curate.judges.calls import Message
 FOLDER = Path(__file__).parent / "prompts"
 _FRONT = re.compile(r"---\n(.*?)\n---\n(.*)", re.DOTALL)
 _PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_SCALE = re.compile(
+    r"\b(?:numbers?|integers?|scores?|ratings?|rate|grades?|scale|números?|inteiros?|notas?|avalie|escala)\b[^.:;\n\d]{0,40}?"
+    r"(?:\b(?:between|entre)\s+(\d+)\s+(?:and|e)\s+|\b(\d+)\s*(?:to|a|até|[-–—])\s*)(\d+)\b(?!\s+(?:sentence|word|line|frase|palavra|linha))",
+    re.IGNORECASE,
+)
+"""A scale as prompts state it: `a whole number from 1 to 10`, `uma nota de 0 a 5`, `rate it 1-5`."""
 T = TypeVar("T")
 Words = Mapping[str, str | int]
 Data = Mapping[str, str | Sequence[str]]
@@ -144,6 +150,18 @@ def refuse_unfit(name: str, data: Iterable[str], words: Iterable[str] = (), endi
     """ValueError, so that a recipe's line is named, where a prompt cannot be filled with what its stage gives it."""
     filled = _as_value_error(lambda known: load_prompt(prompt_path(known)).messages(dict.fromkeys(data, ""), dict.fromkeys(words, ""), ending))
     filled(name)
+
+
+def refuse_scale(name: str, low: int, high: int) -> None:
+    """ValueError where a prompt asks for whole numbers of other scales and never for one of this."""
+    prompt = load_prompt(prompt_path(name))
+    stated = {(int(match[1] or match[2]), int(match[3])) for match in _SCALE.finditer(prompt.body)}
+    if stated and (low, high) not in stated and not {"low", "high"} & set(prompt.places):
+        told = " and ".join(f"{one} to {other}" for one, other in sorted(stated))
+        raise ValueError(
+            f"prompt '{name}' asks for {told}, and the scale is {low} to {high}; set `low` and `high` to the prompt's, "
+            "or name one that says {low} and {high}"
+        )
 
 
 def constitution_path(name: str) -> Path:

@@ -3,11 +3,13 @@
 Total functions: whatever a server sends, the answer is a reading, never an error.
 """
 
+import re
 from typing import NamedTuple
 
 import orjson
 
 from curate.judges.calls import Position
+from curate.judges.complaints import complaint
 
 UNHEARD = 0
 """Status of an attempt that was sent and brought no whole reply: it may have been billed."""
@@ -40,10 +42,13 @@ class Reading(NamedTuple):
     simulated: bool = False
 
 
-ANSWERS = (None, "refused", "content_filter", "cut_before_text")
+ANSWERS = (None, "refused", "content_filter", "cut_before_text", "called_a_tool")
 """What a paid reply can be for good; any other failure may be otherwise in the next run."""
 STOPS = ("key_refused", "quota_used_up")
 """Failures that end the whole run: every further call would meet them too."""
+_THOUGHT = re.compile(r"<think(?:ing)?>|\[THINK\]")
+_THOUGHT_ENDS = re.compile(r"</think(?:ing)?>|\[/THINK\]")
+_STREAMS = "200 the endpoint streams its replies: set `extra: {stream: false}`, or ask one that sends them whole"
 
 
 def read(raw: Raw) -> Reading:
@@ -54,40 +59,21 @@ def read(raw: Raw) -> Reading:
         body = orjson.loads(raw.body)
     except orjson.JSONDecodeError:
         body = None
+    if raw.status == 200 and not isinstance(body, dict):
+        return _no_json(raw.body)
     body = body if isinstance(body, dict) else {}
-    if raw.status == 200 and not isinstance(body.get("error"), dict):
+    if raw.status == 200 and not (body.get("error") and isinstance(body["error"], dict | str)):
         return _completion(body)
-    return _error(raw, body)
+    tokens_in, tokens_out = _usage(body)
+    said = complaint(raw.status, body)
+    return Reading(said.reason, said.final, detail=said.detail, tokens_in=tokens_in, tokens_out=tokens_out)
 
 
-def _error(raw: Raw, body: dict) -> Reading:
-    error = body.get("error") if isinstance(body.get("error"), dict) else body
-    code, message = str(error.get("code") or ""), str(error.get("message") or "")
-    # Gateways wrap a status of their providers' into a reply of status 200.
-    status = int(code) if raw.status == 200 and code.isdecimal() and len(code) == 3 else raw.status
-    reason, final = _reason(status, code, message.lower())
-    usage = _usage(body)
-    told = message or ("no such model, or no such address: a base URL mostly ends in /v1" if status == 404 else "")
-    return Reading(reason, final, detail=f"{status} {told}"[:200], tokens_in=usage[0], tokens_out=usage[1])
-
-
-def _reason(status: int, code: str, message: str) -> tuple[str, bool]:
-    """The reason of an error status, and whether it is final."""
-    if status in (401, 403):
-        return "key_refused", True
-    if status == 402 or code in ("insufficient_quota", "billing_hard_limit_reached"):
-        return "quota_used_up", True
-    if status == 404:
-        return "model_not_found", True
-    if code in ("content_filter", "content_policy_violation"):
-        return "content_filter", True
-    if status == 413 or code == "context_length_exceeded" or "context length" in message or "context size" in message:
-        return "context_too_long", True
-    if status == 429:
-        return "rate_limited", False
-    if status == 200:
-        return "malformed_reply", False
-    return ("server_error", False) if status >= 500 or status in (408, 409, 425) else ("bad_request", True)
+def _no_json(text: str) -> Reading:
+    """A reply that is no JSON object: one in pieces, a page of another service, or garbage."""
+    if text.lstrip().startswith(("data:", "event:")):
+        return Reading("streamed_reply", True, detail=_STREAMS)
+    return Reading("malformed_reply", False, detail=f"200 no chat completion (a base URL mostly ends in /v1): {text.strip()}"[:200])
 
 
 def _completion(body: dict) -> Reading:
@@ -103,16 +89,37 @@ def _completion(body: dict) -> Reading:
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(message, dict):
-        return Reading("malformed_reply", False, **known)
-    text, finish = message.get("content"), choice.get("finish_reason")
+        return Reading("malformed_reply", False, detail="200 no chat completion: it has no choices[0].message", **known)
+    finish = choice.get("finish_reason")
     known["finish"] = finish if isinstance(finish, str) else None
     if message.get("refusal"):
         return Reading("refused", True, detail=str(message["refusal"])[:200], **known)
     if finish == "content_filter":
         return Reading("content_filter", True, **known)
-    if not isinstance(text, str) or not text.strip():
-        return Reading("cut_before_text", True, **known) if finish == "length" else Reading("empty_reply", False, **known)
-    return Reading(None, True, text=text, positions=_positions(choice.get("logprobs")), **known)
+    text = _said(message.get("content"))
+    if not text.strip():
+        return _wordless(message, known)
+    return Reading(None, True, text=text, positions=_spoken(_positions(choice.get("logprobs")), message, text), **known)
+
+
+def _said(content: object) -> str:
+    """The text of a message, whole or in parts, without what a model thought to itself before it."""
+    if isinstance(content, list):
+        content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict) and part.get("type") == "text")
+    text = content if isinstance(content, str) else ""
+    end, begun = _THOUGHT_ENDS.search(text), _THOUGHT.match(text.lstrip())
+    if end and (begun or not _THOUGHT.search(text[: end.start()])):  # a chat template may have opened the thought
+        return text[end.end() :].lstrip()
+    return "" if begun else text
+
+
+def _wordless(message: dict, known: dict) -> Reading:
+    """A message without a text: cut while it thought, a call of a tool, or nothing at all, which may be otherwise next time."""
+    if known["finish"] == "length":
+        return Reading("cut_before_text", True, detail="200 no text within `max_tokens`; raise it", **known)
+    if message.get("tool_calls"):
+        return Reading("called_a_tool", True, detail="200 a tool was called, and no text came", **known)
+    return Reading("empty_reply", False, **known)
 
 
 def _usage(body: dict) -> tuple[int, int]:
@@ -125,12 +132,32 @@ def _count(value: object) -> int:
 
 
 def _positions(logprobs: object) -> tuple[Position, ...]:
-    """The tokens' alternatives; none where they are absent or not as they should be."""
+    """The tokens' alternatives, at least the token itself; none where they are absent or not as they should be."""
     content = logprobs.get("content") if isinstance(logprobs, dict) else None
     try:
-        return tuple(
-            Position(str(token["token"]), tuple((str(one["token"]), float(one["logprob"])) for one in token["top_logprobs"]))
-            for token in content or []
-        )
+        return tuple(Position(str(token["token"]), _alternatives(token)) for token in content or [])
     except (KeyError, TypeError, ValueError):
         return ()
+
+
+def _alternatives(token: dict) -> tuple[tuple[str, float], ...]:
+    """What might have stood there; a log-probability of null is one of nothing."""
+    listed = token.get("top_logprobs") or [token]
+    return tuple((str(one["token"]), float(one["logprob"])) for one in listed if one["logprob"] is not None)
+
+
+def _spoken(positions: tuple[Position, ...], message: dict, text: str) -> tuple[Position, ...]:
+    """The positions from where the text begins: servers that set a thought apart tell its tokens all the same."""
+    joined = "".join(one.token for one in positions)
+    ends = [match.end() for match in _THOUGHT_ENDS.finditer(joined)]
+    start = ends[0] if ends else 0
+    if not ends and (message.get("reasoning_content") or message.get("reasoning")):
+        start = joined.rfind(text.strip())
+    if start < 0:
+        return ()
+    kept, place = [], 0
+    for one in positions:
+        place += len(one.token)
+        if place > start:
+            kept.append(one)
+    return tuple(kept)

@@ -24,6 +24,7 @@ from curate.rows import arrow_schema, content_id
 
 PLAIN = pa.struct([("role", pa.string()), ("content", pa.string())])
 PROVENANCE = arrow_schema(Provenance)
+_PROVENANCE = tuple(PROVENANCE.names)
 
 
 class Output(Model):
@@ -68,7 +69,21 @@ class Output(Model):
         if shape not in self.accepts:
             asked = "; set `chosen: true` to learn the chosen answers" if shape in self.takes else ""
             raise UsageError(f"{self.name}: cannot be made of {shape} rows, but of {', '.join(self.accepts)}{asked}")
-        return [{**said, **{name: row[name] for name in PROVENANCE.names if name not in said}} for said in self.said(shape, row)]
+        about = {name: row[name] for name in _PROVENANCE}
+        return [{**about, **said} for said in self.said(shape, row)]
+
+    def at_once(self, shape: str, rows: pa.RecordBatch) -> pa.Table | None:
+        """What `rows` and `table` make of rows of ours without tools, of which none is refused; None where it takes them one by one."""
+        return None
+
+    def told(self, shape: str, row: Fields, plain: bool = False) -> tuple[int, int]:
+        """How many rows it gives, and how many of them are labelled true. Raises Refused where `said` does.
+
+        A format that knows the numbers without the rows says them here. `plain`: no turn has tools or a name, and a pair
+        may be without what tells where it came from, since none of that decides.
+        """
+        made = self.said(shape, row)
+        return len(made), sum(one["label"] for one in made) if self.order == "label" else 0
 
     def info(self, name: str, files: list[str]) -> dict[str, dict]:
         """The entry of LLaMA-Factory's `dataset_info.json`, `{name: {...}}`; empty where it cannot read the format."""
@@ -94,9 +109,19 @@ class Said(Output):
 
     def messages(self, turns: list[Turn]) -> list[Row]:
         """Turns as messages, with the keys that they have and no others."""
-        if not self.tools and any(one["tool_calls"] or one["name"] for one in turns):
-            raise Refused("not_in_dialect")
-        return [message(one) for one in turns]
+        if self.tools:
+            return [message(one) for one in turns]
+        for one in turns:
+            if one["tool_calls"] or one["name"]:
+                raise Refused("not_in_dialect")
+        return [{"role": one["role"], "content": one["content"]} for one in turns]
+
+    def told(self, shape: str, row: Fields, plain: bool = False) -> tuple[int, int]:
+        if not plain:
+            return super().told(shape, row)
+        if shape == "preference":
+            decided(row)
+        return 1, 0
 
     def tools_column(self) -> list[pa.Field]:
         return [pa.field("tools", pa.json_())] if self.tools else []
@@ -107,6 +132,12 @@ class Said(Output):
         if given and not self.tools:
             raise Refused("not_in_dialect")
         return {"tools": json.loads(given) if given else None} if self.tools else {}
+
+
+def plain_turns(turns: pa.ListArray) -> pa.ListArray:
+    """A column of our turns with the keys of plain messages."""
+    values = pa.StructArray.from_arrays([turns.values.field(field.name) for field in PLAIN], fields=list(PLAIN))
+    return pa.ListArray.from_arrays(turns.offsets, values)
 
 
 def holds_tools(batch: pa.RecordBatch) -> bool:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from curate.formats import Fields, Row
 from curate.outputs.entries import OPENAI_TAGS, axolotl_dataset, llama_factory
-from curate.outputs.output import PLAIN, Output, Said, decided, said_id
+from curate.outputs.output import PLAIN, PROVENANCE, Output, Said, decided, plain_turns, said_id
 from curate.rows import SHAPES, arrow_schema
 
 _ANSWERS = ("chosen", "rejected")
@@ -34,9 +34,18 @@ class ChosenRejected(Said):
         return [*(self.turns(name) for name in ("prompt", *_ANSWERS)), *single, *judged]
 
     def said(self, shape: str, row: Fields) -> list[Row]:
-        lists = {name: self.messages(decided(row)[name]) for name in ("prompt", *_ANSWERS)}
+        decided(row)
+        lists = {name: self.messages(row[name]) for name in ("prompt", *_ANSWERS)}
         single = {} if self.tools else {f"{name}_turn": lists[name][0] for name in _ANSWERS}
         return [{**lists, **single, **{name: row[name] for name in _JUDGED}}]
+
+    def at_once(self, shape: str, rows: pa.RecordBatch) -> pa.Table | None:
+        if self.tools:
+            return None
+        lists = {name: plain_turns(rows.column(name)) for name in ("prompt", *_ANSWERS)}
+        single = {f"{name}_turn": lists[name].values.take(lists[name].offsets[:-1]) for name in _ANSWERS}
+        known = lists | single | {name: rows.column(name) for name in (*_JUDGED, *PROVENANCE.names)}
+        return pa.table([known[field.name].cast(field.type) for field in self.schema()], self.schema())
 
     def info(self, name: str, files: list[str]) -> dict[str, dict]:
         columns = {"messages": "prompt", **{name: f"{name}_turn" for name in _ANSWERS}}
@@ -78,6 +87,13 @@ class Reward(ChosenRejected):
         margin = 0.0 if row["margin"] is None else row["margin"]
         return [{**said, "margin": margin} for said in super().said(shape, row)]
 
+    def at_once(self, shape: str, rows: pa.RecordBatch) -> pa.Table | None:
+        made = super().at_once(shape, rows)
+        if made is None:
+            return None
+        place = made.schema.get_field_index("margin")
+        return made.set_column(place, made.field(place), made.column(place).fill_null(0.0))
+
     def axolotl(self, files: list[str]) -> dict[str, object]:
         return {}
 
@@ -105,6 +121,11 @@ class Kto(Said):
             {**self._labelled(row, turns, name == "chosen"), "id": f"{row['id']}-{name}", "content_id": said_id(row["prompt"], turns)}
             for name, turns in answers
         ]
+
+    def told(self, shape: str, row: Fields, plain: bool = False) -> tuple[int, int]:
+        if not plain:
+            return super().told(shape, row)
+        return (1, int(row["label"])) if shape == "feedback" else (2, int(bool(decided(row))))
 
     def _labelled(self, row: Fields, completion: list, label: bool) -> Row:
         prompt, answer = self.messages(row["prompt"]), self.messages(completion)

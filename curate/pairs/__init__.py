@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from curate.pairs.rule import PairRule
+from curate.pairs.rule import PAIR_REASONS, PairRule
 from curate.pairs.rules import Adjacent, AllPairs, BestWorst, Margin, RevisionOverOriginal
 
 AnyPairRule = Annotated[BestWorst | AllPairs | Adjacent | Margin | RevisionOverOriginal, Field(discriminator="use")]
 """Every pair rule, by its name under `use`."""
 
-__all__ = ["Adjacent", "AllPairs", "AnyPairRule", "BestWorst", "Margin", "PairRule", "RevisionOverOriginal"]
+__all__ = ["PAIR_REASONS", "Adjacent", "AllPairs", "AnyPairRule", "BestWorst", "Margin", "PairRule", "RevisionOverOriginal"]

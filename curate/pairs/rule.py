@@ -3,11 +3,11 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple, Self
 
 import orjson
 import xxhash
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from curate.config import Model
 from curate.formats import Refused
@@ -17,6 +17,8 @@ from curate.pairs.scores import Answer, scored
 from curate.rows import content_id
 
 Row = dict[str, object]
+PAIR_REASONS = frozenset({"tie", "no_pair", "under_margin", "no_such_rating"})
+"""What a pair rule refuses for; any other refusal is a law's."""
 
 
 class Pair(NamedTuple):
@@ -27,17 +29,44 @@ class Pair(NamedTuple):
     margin: float | None
 
 
+class Lawful(NamedTuple):
+    """Pairs with their columns `prompt`, `chosen`, `rejected`, `probability` and `margin`, made of so many scored answers."""
+
+    pairs: list[tuple[Row, Pair]]
+    answers: int
+
+
+Weight = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class PairRule(Model):
     """Which answers are set against each other; equal scores are ties, and a tie is never a pair."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     by: str | None = Field(
-        None, min_length=1, description="`rank`, `mean` of the ratings, or a rating's name; by default ranks where a row has them, else the mean."
+        None,
+        min_length=1,
+        description="`rank`, `mean` of the ratings (verbosity and complexity left out, since more of them is no merit), or a rating's name; "
+        "by default ranks where a row has them, else the mean.",
+    )
+    ratings: dict[str, Weight] | None = Field(
+        None,
+        min_length=1,
+        description="Ratings that count and their weights, in place of `by`: `{helpfulness: 1, correctness: 1}`; the score is their weighted mean. "
+        "A negative weight makes less of it better.",
     )
     min_margin: float = Field(0, ge=0, description="Scores (or ranks) closer than this make no pair.")
     most: int | None = Field(None, ge=1, description="Pairs of one prompt at most; a seeded hash picks them.")
     seed: int = Field(1, ge=0, description="Of the choice among a prompt's pairs and among tied answers.")
+
+    @model_validator(mode="after")
+    def _one_score(self) -> Self:
+        if self.ratings and self.by is not None:
+            raise ValueError("by and ratings both say what makes an answer better; keep one")
+        if self.ratings and not all(self.ratings.values()):
+            raise ValueError("a rating of weight 0 counts nothing; leave it out")
+        return self
 
     @property
     def name(self) -> str:
@@ -57,7 +86,7 @@ class PairRule(Model):
 
     def found(self, row: Row) -> tuple[list[Pair], int]:
         """The row's pairs, and of how many answers they were made. Raises Refused where it gives none."""
-        answers = scored(row["candidates"], self.by, self.seed)
+        answers = scored(row["candidates"], self._by(row), self.ratings, self.seed)
         if len(answers) < 2:
             raise Refused("no_pair")
         if answers[0].score == answers[-1].score:
@@ -68,9 +97,15 @@ class PairRule(Model):
         return wide, len(answers)
 
     def rows(self, row: Row) -> list[Row]:
-        """Preference rows of one Candidates row, all of one group. Raises Refused: no_pair, tie, under_margin or a law."""
+        """Preference rows of one Candidates row, all of one group. Raises Refused: one of PAIR_REASONS, or a law."""
+        made = self.lawful(row)
+        weight, known = self.weight(made.answers, len(made.pairs)), orjson.loads(row["metadata"] or b"{}")
+        return [_whole(row, fields, pair, weight, known) for fields, pair in made.pairs]
+
+    def lawful(self, row: Row) -> Lawful:
+        """The row's pairs that keep the laws, `most` of them. Raises Refused as `rows` does."""
         pairs, answers = self.found(row)
-        rated, known = self._rated(row), orjson.loads(row["metadata"] or b"{}")
+        rated = self._by(row) != "rank"
         lawful: list[tuple[Row, Pair]] = []
         law = None
         for pair in self.preferred(pairs):
@@ -83,8 +118,7 @@ class PairRule(Model):
                 break
         if not lawful:
             raise Refused(law)
-        weight = self.weight(answers, len(lawful))
-        return [_whole(row, fields, pair, weight, known) for fields, pair in lawful]
+        return Lawful(lawful, answers)
 
     def preferred(self, pairs: list[Pair]) -> list[Pair]:
         """The pairs in the order in which `most` takes them: by lot."""
@@ -92,9 +126,11 @@ class PairRule(Model):
             return pairs
         return sorted(pairs, key=lambda pair: _lot(pair, self.seed))
 
-    def _rated(self, row: Row) -> bool:
-        """Places of a ranking are no distances, so they are no margin that a trainer may read."""
-        return self.by != "rank" and not (self.by is None and any(one["rank"] is not None for one in row["candidates"]))
+    def _by(self, row: Row) -> str:
+        """What the row's answers are scored by. Places of a ranking are no distances, so they are no margin that a trainer may read."""
+        if self.by is not None or self.ratings:
+            return self.by or "mean"
+        return "rank" if any(one["rank"] is not None for one in row["candidates"]) else "mean"
 
 
 def _lot(pair: Pair, seed: int) -> int:
@@ -132,13 +168,22 @@ def _whole(row: Row, fields: Row, pair: Pair, weight: float, known: Row) -> Row:
 def _sides(row: Row, known: Row, chosen: int, rejected: int) -> Row:
     """Who wrote each side, and the place at which whoever judged saw it: what the step `shortcuts` looks at.
 
-    Places are the candidates' `positions` in the metadata, from 1; answers that were judged one by one, or in
-    both orders, have none.
+    Places are the candidates' `positions` in the metadata, from 1, or their place in the comparison of both in `shown`,
+    which a judge that is asked in one order leaves; answers that were judged one by one, or in both orders, have none.
     """
-    answers, places = row["candidates"], known.get("positions")
-    shown = isinstance(places, list) and len(places) == len(answers)
-    found: Row = {}
+    answers, found = row["candidates"], {}
+    places = _places(known, len(answers), chosen, rejected)
     for side, number in (("chosen", chosen), ("rejected", rejected)):
         found[f"{side}_model"] = answers[number]["model"]
-        found[f"{side}_position"] = places[number] if shown else None
+        found[f"{side}_position"] = places.get(number)
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _places(known: Row, answers: int, chosen: int, rejected: int) -> dict[int, int | None]:
+    """Places of two answers, by their numbers, as whoever judged them saw them."""
+    positions, shown = known.get("positions"), known.get("shown")
+    if isinstance(positions, list) and len(positions) == answers:
+        return dict(enumerate(positions))
+    lists = shown if isinstance(shown, list) else []
+    both = next((one for one in lists if isinstance(one, list) and chosen in one and rejected in one), [])
+    return {number: place for place, number in enumerate(both, 1)}

@@ -7,9 +7,11 @@ from pathlib import Path
 import orjson
 
 from curate.artifact import Artifact
+from curate.hub.push import PUBLISHED
 from curate.steps.sources.opt_outs import STATE
 
-_PUBLISHED = "published.json"
+_PLACE = ("to", "revision", "commit", "url")
+"""What a push notes of itself, and a publish stage among other things."""
 _LARGEST = 64 * 2**20
 _FINGERPRINT = re.compile(rb"\b[0-9a-f]{64}\b")
 
@@ -27,10 +29,11 @@ def trained_on(fingerprints: set[str], places: Iterable[Path], artifacts: set[Pa
 
 
 def published(artifact: Artifact) -> list[dict]:
-    """Where the artifact was pushed to, as `curate push` noted it."""
-    path = artifact.path / _PUBLISHED
+    """Where the artifact was pushed to, as `curate push` noted it beside it; or where its stage did, as its receipt says wherever it travels."""
+    path = artifact.path / PUBLISHED
     noted = orjson.loads(path.read_bytes()) if path.is_file() else []
-    return noted if isinstance(noted, list) else [noted]
+    told = artifact.receipt.report.get("publish")
+    return noted + ([{name: told[name] for name in _PLACE}] if told else [])
 
 
 def noted_before(root: Path) -> tuple[list[str], list[dict]]:

@@ -1,11 +1,12 @@
 """Packed tokens without some documents: `.ds` files and the texts that go in; the same files with the other documents out.
 
 Packed tokens name no documents, but they are what the tokenizer makes of each text: a document is
-known by its tokens. A copy of the same text goes with it. The tokenizer is found by its hash, among
-the files that runs of the root have read.
+known by its tokens, and the ledger says how often it is there. So one of the same tokens that nobody
+asked to remove stays, as it does elsewhere. The tokenizer is found by its hash, among the files that
+runs of the root have read.
 """
 
-from collections.abc import Iterable
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,14 +35,14 @@ def packings(artifact: Artifact, known: HashCache) -> dict[Path, Packing] | None
         told = _beside(file, "metadata")
         named, _, token_bytes = _first_line(told).rpartition("|") if told.is_file() else ("", "", "")
         name, _, digest = named.rpartition("@sha256:")
-        tokenizer = _with_hash(known, name, digest) if digest else None
+        tokenizer = with_hash(known, name, digest) if digest else None
         if tokenizer is None:
             return None
         found[file] = Packing(tokenizer, _eos(artifact.receipt.config, file), int(token_bytes))
     return found
 
 
-def _with_hash(known: HashCache, name: str, digest: str) -> Path | None:
+def with_hash(known: HashCache, name: str, digest: str) -> Path | None:
     """A file of that name whose content still has a hash that begins so."""
     paths = [Path(path) for path in known.known if Path(path).name == name]
     return next((path for path in paths if path.is_file() and known.sha256(path).startswith(digest)), None)
@@ -52,25 +53,28 @@ def _eos(config: dict, file: Path) -> str:
     return (split["as"] or config["as"])["eos"]
 
 
-def cut(packs: dict[Path, Packing], texts: Iterable[str], new: Path) -> int:
-    """Write the `.ds` files below the directory `new` without the documents of these texts; how many those were."""
-    texts, ids, gone = list(texts), {}, 0
+def cut(packs: dict[Path, Packing], texts: Counter[str], new: Path) -> int:
+    """Write the `.ds` files below the directory `new` without so many documents of each text; how many went."""
+    left, gone = {}, 0
     for file, packing in packs.items():
-        if packing not in ids:
-            ids[packing] = _ids(texts, packing)
-        gone += _cut(file, new / file.parent.name, ids[packing], f"<u{packing.token_bytes}")
+        if packing not in left:
+            left[packing] = _ids(texts, packing)
+        gone += _cut(file, new / file.parent.name, left[packing], f"<u{packing.token_bytes}")
     return gone
 
 
-def _ids(texts: list[str], packing: Packing) -> set[bytes]:
+def _ids(texts: Counter[str], packing: Packing) -> Counter[bytes]:
     """The tokens of each text, as a file holds them; a text without any holds nothing that could go."""
     tokenizer, end = load_tokenizer(packing.tokenizer, packing.eos)
-    encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-    return {np.array([*encoding.ids, end], f"<u{packing.token_bytes}").tobytes() for encoding in encodings if encoding.ids}
+    found: Counter[bytes] = Counter()
+    for encoding, count in zip(tokenizer.encode_batch_fast(list(texts), add_special_tokens=False), texts.values(), strict=True):
+        if encoding.ids:
+            found[np.array([*encoding.ids, end], f"<u{packing.token_bytes}").tobytes()] += count
+    return found
 
 
-def _cut(file: Path, folder: Path, gone: set[bytes], dtype: str) -> int:
-    """Write the documents that stay, their index, and how many tokens they are."""
+def _cut(file: Path, folder: Path, gone: Counter[bytes], dtype: str) -> int:
+    """Write the documents that stay and their index, counting down what is `gone`; how many documents went."""
     folder.mkdir(exist_ok=True)
     place = folder / file.name
     ends = np.fromfile(_beside(file, "index"), "<u8").astype(np.int64)
@@ -79,7 +83,9 @@ def _cut(file: Path, folder: Path, gone: set[bytes], dtype: str) -> int:
     with place.open("wb") as out:
         for start, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=False):
             document = tokens[start:end].tobytes()
-            if document not in gone:
+            if gone.get(document, 0) > 0:
+                gone[document] -= 1
+            else:
                 out.write(document)
                 lengths.append(end - start)
     np.cumsum(lengths, dtype="<u8").tofile(_beside(place, "index"))

@@ -18,18 +18,24 @@ import orjson
 from curate.artifact import RECEIPT, Artifact, ParentAccount, read_receipt, write_json
 from curate.config import UsageError
 from curate.hashes import HashCache
+from curate.hub.push import PUBLISHED
+from curate.judges.asking import JOURNAL
 from curate.mirror import Mirror, url_of
-from curate.remove.caches import Quotes, forget, journals
+from curate.remove.asked import asked_about
+from curate.remove.caches import Asked, Quotes, forget, journals
 from curate.remove.documents import ancestors_outside, artifacts_below, documents
+from curate.remove.gone import Gone, gone_from
 from curate.remove.made import noted_before, published, trained_on
 from curate.remove.packs import packings
-from curate.remove.successor import Gone, gone_from, write_successor
+from curate.remove.successor import write_successor
 from curate.runner import locked
 from curate.steps.sources.opt_outs import LIST, STATE, OptOuts, base_of, read, state_of
 from curate.view.store import LABELS, without
 
 _ACTS = ("publish",)
 """Stages whose artifact says that something was done, which its successor cannot say."""
+_OWN = (f"replies to calls ({JOURNAL})", f"labels ({LABELS})", f"notes of pushes ({PUBLISHED})", "copies of what they have read")
+"""What of a remote root stays on the machine that has made it."""
 
 
 class Removal(NamedTuple):
@@ -47,12 +53,16 @@ class Removal(NamedTuple):
     """Rows that the successors lack."""
     replies: int
     """Replies that left the journals of calls."""
+    unasked: list[str]
+    """Directories, gone by now, of which nobody can tell the calls: their rows or prompts are not there as they were. Of their replies only those that quote have left."""
     outside: list[str]
     """Artifacts elsewhere that hold some of the documents."""
     models: list[str]
     """Directories of models that were trained on removed rows."""
     published: list[dict]
     """Places that artifacts with removed rows were pushed to."""
+    elsewhere: list[str]
+    """What other machines keep for themselves of a root on an object store, and only the same call there reaches."""
 
 
 def remove(listed: Path, kind: str, root: Path, models: Iterable[Path] = ()) -> Removal:
@@ -95,7 +105,7 @@ def _remove_there(asked: OptOuts, url: str, models: Iterable[Path]) -> Removal:
         there = mirror.fetch_all()
         done = _remove_here(asked, mirror.root, models, mirror.send_notes)
         mirror.replace(there, done.successors.values())
-    return done._replace(list=f"{url}/{LIST}")
+    return done._replace(list=f"{url}/{LIST}", elsewhere=list(_OWN))
 
 
 def _unfinished(root: Path) -> list[Path]:
@@ -129,6 +139,8 @@ class _Sweep:
         self.documents = set().union(*self.outside.values(), *(documents(one, self.state.opt_outs) for one in self.artifacts))
         self.hashes = HashCache(root / ".hashes.json")
         self.quotes = Quotes()
+        self.calls: dict[Path, set[bytes]] = {}
+        self.unasked: list[Artifact] = []
         self.gone: dict[Path, Gone] = {}
         self.successors: dict[Path, Path] = {}
         self.taken: list[Artifact] = []
@@ -144,7 +156,8 @@ class _Sweep:
         models += [one for one in trained_on(fingerprints, self.places, here) if one not in models]
         places += [one for artifact in changed for one in published(artifact) if one not in places]
         self._point(models, places)
-        replies = sum(forget(journal, self.quotes) for journal in journals(self.root))
+        runs = {name for one in self.artifacts if one not in self.unasked for name in (one.receipt.fingerprint, base_of(one.receipt))}
+        replies = sum(forget(journal, Asked(self.calls.get(journal, set()), runs), self.quotes) for journal in journals(self.root))
         for path in [*(one.path for one in reversed(changed)), *self.unfinished]:  # what a killed removal needs again goes last
             (path / RECEIPT).unlink(missing_ok=True)
             shutil.rmtree(path)
@@ -155,9 +168,11 @@ class _Sweep:
             taken=[self._name(path) for path in [*(one.path for one in self.taken), *self.unfinished]],
             rows=self.rows,
             replies=replies,
+            unasked=[self._name(one.path) for one in self.unasked],
             outside=[str(one.path) for one, found in self.outside.items() if found],
             models=models,
             published=places,
+            elsewhere=[],
         )
 
     def _name(self, path: Path) -> str:
@@ -172,6 +187,7 @@ class _Sweep:
         taken = {one.path.resolve() for one in self.taken}
         if not (gone.rows or gone.units or any(parent in self.successors or parent in taken for parent in parents)):
             return
+        self._ask_about(artifact, gone)
         packs = packings(artifact, self.hashes)
         orphaned = packs and len(parents) < len(artifact.receipt.parents)
         if artifact.receipt.stage in _ACTS or packs is None or orphaned or not taken.isdisjoint(parents):
@@ -179,11 +195,19 @@ class _Sweep:
             return
         accounts = [self._parent(artifact, one) for one in artifact.receipt.parents]
         fingerprint = hashlib.sha256(f"{artifact.receipt.fingerprint} without {self.account['list']}".encode()).hexdigest()
-        written = write_successor(artifact, gone, accounts, fingerprint, self.account, self.quotes.add, packs)
+        written = write_successor(artifact, gone, accounts, fingerprint, self.account, self.quotes, packs)
         if (artifact.path / LABELS).exists():
             without(artifact.path / LABELS, written.path / LABELS, gone.rows)
         self.successors[path] = written.path
         self.rows += written.rows
+
+    def _ask_about(self, artifact: Artifact, gone: Gone) -> None:
+        """Note the calls about rows that go."""
+        asked = asked_about(artifact, gone, self.hashes)
+        if asked and asked.keys is None:
+            self.unasked.append(artifact)
+        elif asked:
+            self.calls.setdefault(asked.journal, set()).update(asked.keys)
 
     def _parent(self, artifact: Artifact, account: ParentAccount) -> ParentAccount:
         """The account of a parent, or of its successor."""
@@ -220,7 +244,9 @@ def as_text(removal: Removal) -> str:
     lines = [f"{removal.documents:,} documents left out, {removal.rows:,} rows removed, {removal.replies:,} replies taken from journals"]
     lines += [f"  {old} -> {new}" for old, new in removal.successors.items()]
     lines += [f"make again: {name} (run its recipe)" for name in removal.taken]
+    lines += [f"calls of {name} cannot be told apart any more: only replies that quote a removed text have left the journal" for name in removal.unasked]
     lines += [f"outside the root: {name} holds some of them; remove them there too" for name in removal.outside]
     lines += [f"trained on removed rows: {name}; train it again" for name in removal.models]
     lines += [f"published: {one.get('url')} {one.get('commit') or ''}; push the successor and take this revision down" for one in removal.published]
+    lines += [f"on each other machine that has worked with this root, run the same command: it keeps {', '.join(removal.elsewhere)}"] if removal.elsewhere else []
     return "\n".join([*lines, removal.list])

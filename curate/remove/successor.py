@@ -18,8 +18,11 @@ import pyarrow.parquet as pq
 
 from curate.artifact import RECEIPT, Artifact, Counts, FileAccount, ParentAccount, Receipt, StepAccount, file_accounts, write_receipt
 from curate.card.lineage import PROVENANCE
+from curate.remove.caches import Quotes
 from curate.remove.documents import STEP
+from curate.remove.gone import Gone, batches, coming_from, parquet_files
 from curate.remove.packs import INDEX_BYTES, Packing, cut
+from curate.stages.mix_report import EPOCHS
 from curate.steps.sources.opt_outs import REASON, base_of
 
 FOLDERS = ("data", "extra", "ledger", "dropped", "pairs", "verdicts")
@@ -27,25 +30,6 @@ _SIDE = ("extra", "dropped", "pairs", "verdicts")
 _TEXTS = ("text", "metadata", "rationale", "reply")
 SHARED_ROW = "shared_row"
 """Reason of a unit whose only row was made of an opted-out unit as well."""
-Tell = Callable[[str], None]
-"""Is given every text that is left out."""
-
-
-class Gone(NamedTuple):
-    """What leaves an artifact."""
-
-    documents: set[str]
-    """Ids of opted-out documents, whatever artifact they are in."""
-    given: set[str]
-    """Ids of the rows that have left the artifacts it was made of."""
-    rows: set[str]
-    """Ids of the rows that leave `data/`."""
-    units: set[str]
-    """Ids of the ledger's units that are dropped now, or were and lose their text."""
-
-    @property
-    def anywhere(self) -> set[str]:
-        return self.documents | self.given | self.rows | self.units
 
 
 class Change(NamedTuple):
@@ -68,36 +52,29 @@ class Written(NamedTuple):
     rows: int
 
 
-def gone_from(artifact: Artifact, documents: set[str], parents_rows: set[str]) -> Gone:
-    """What must leave: rows that came from the documents, units that are one or were such a row of a parent."""
-    rows: set[str] = set()
-    named: set[str] = set()
-    still: set[str] = set()
-    for file in _parquet(artifact.path, "data"):
-        for batch in _batches(file, ["id", "origins"]):
-            mask = _of(batch, documents, parents_rows)
-            rows.update(batch.filter(mask).column("id").to_pylist())
-            named.update(_names(batch.filter(mask)))
-            still.update(_names(batch.filter(pc.invert(mask))))
-    lost = documents | parents_rows | (named - still)
-    units: set[str] = set()
-    for file in _parquet(artifact.path, "ledger"):
-        there = pl.scan_parquet(file).filter(pl.col("step").is_null() | (pl.col("step") != STEP)).select("id").collect()["id"]
-        units.update(set(there) & lost)
-    return Gone(documents, parents_rows, rows, units)
+def packed_texts(artifact: Artifact, gone: Gone) -> Counter[str]:
+    """Texts of the documents that leave, and how often each stands among the packed tokens, as the ledger has it."""
+    units = pl.col("id").is_in(list(gone.units - gone.rows))
+    epochs = pl.scan_parquet(parquet_files(artifact.path, "ledger")).filter(units).group_by("id").agg(pl.col(EPOCHS).sum()).collect()
+    times = {id_: int(count) for id_, count in epochs.iter_rows()}
+    found: Counter[str] = Counter()
+    for id_, text in _texts(artifact, gone):
+        found[text] += times.pop(id_, 0)
+    return +found
 
 
-def texts_of(artifact: Artifact, gone: Gone) -> Iterator[str]:
-    """Texts of the documents that leave the artifacts it was made of."""
+def _texts(artifact: Artifact, gone: Gone) -> Iterator[tuple[str, str]]:
+    """Id and text of the documents that leave the artifacts it was made of."""
     for parent in artifact.parents().values():
-        for file in _parquet(parent.path, "data"):
+        for file in parquet_files(parent.path, "data"):
             if "text" in pq.read_schema(file).names:
-                for batch in _batches(file, ["id", "origins", "text"]):
-                    yield from batch.filter(_of(batch, gone.documents, gone.given)).column("text").to_pylist()
+                for batch in batches(file, ["id", "origins", "text"]):
+                    going = batch.filter(coming_from(batch, gone.documents, gone.given))
+                    yield from zip(going.column("id").to_pylist(), going.column("text").to_pylist(), strict=True)
 
 
 def write_successor(
-    artifact: Artifact, gone: Gone, parents: list[ParentAccount], fingerprint: str, account: dict, tell: Tell, packs: dict[Path, Packing]
+    artifact: Artifact, gone: Gone, parents: list[ParentAccount], fingerprint: str, account: dict, quotes: Quotes, packs: dict[Path, Packing]
 ) -> Written:
     """Write the artifact that is left, whole or not at all, beside the old one; where it is there already, only tell the texts again."""
     old, started = artifact.path, time.process_time()
@@ -105,14 +82,14 @@ def write_successor(
     new = path.with_name(f".{path.name}.tmp")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
-    rows = sum(_without(old, new, file, lambda batch: _of(batch, gone.documents, gone.given), tell) for file in _parquet(old, "data"))
-    rows += cut(packs, texts_of(artifact, gone), new) if packs else 0
+    rows = sum(_without(old, new, file, lambda batch: coming_from(batch, gone.documents, gone.given), quotes.add) for file in parquet_files(old, "data"))
+    rows += cut(packs, packed_texts(artifact, gone), new) if packs else 0
     for folder in _SIDE:
         leaves = _leaves(artifact, folder, gone)
-        for file in _parquet(old, folder):
-            _without(old, new, file, leaves, tell)
+        for file in parquet_files(old, folder):
+            _without(old, new, file, leaves, quotes.add_reply if folder == "verdicts" else quotes.add)
     moves: Counter[str] = Counter()
-    for file in _parquet(old, "ledger"):
+    for file in parquet_files(old, "ledger"):
         moves.update(_ledger(old, new, file, gone))
     if not (path / RECEIPT).exists():
         _carry(old, new)
@@ -128,23 +105,6 @@ def _leaves(artifact: Artifact, folder: str, gone: Gone) -> Callable[[pa.RecordB
     return (lambda batch: pa.array([True] * len(batch))) if orphan else (lambda batch: _naming(batch, gone.anywhere))
 
 
-def _of(batch: pa.RecordBatch, documents: set[str], given: set[str]) -> pa.BooleanArray:
-    """Rows that come from one of the documents, or are one of the rows that were given.
-
-    A row may share its id with one of its documents, so origins are looked up among documents alone.
-    """
-    wanted = pa.array(documents, pa.string())
-    origins = batch.column("origins")
-    hit = pc.is_in(pc.list_flatten(origins), value_set=wanted)
-    by_origin = pc.is_in(pa.array(range(len(batch)), pa.int64()), value_set=pc.cast(pc.list_parent_indices(origins).filter(hit), pa.int64()))
-    return pc.or_(pc.is_in(batch.column("id"), value_set=pa.array(documents | given, pa.string())), by_origin)
-
-
-def _names(batch: pa.RecordBatch) -> Iterator[str]:
-    yield from batch.column("id").to_pylist()
-    yield from pc.list_flatten(batch.column("origins")).to_pylist()
-
-
 def _naming(batch: pa.RecordBatch, ids: set[str]) -> pa.BooleanArray:
     """Rows of any table that name one of the ids in any column of names."""
     wanted = pa.array(ids, pa.string())
@@ -155,11 +115,11 @@ def _naming(batch: pa.RecordBatch, ids: set[str]) -> pa.BooleanArray:
     return mask
 
 
-def _without(old: Path, new: Path, file: Path, leaves: Callable[[pa.RecordBatch], pa.BooleanArray], tell: Tell) -> int:
+def _without(old: Path, new: Path, file: Path, leaves: Callable[[pa.RecordBatch], pa.BooleanArray], tell: Callable[[str], None]) -> int:
     """Write the file's remaining rows under the same name and tell the texts of the others; how many those are."""
     gone = 0
     with _writer(old, new, file) as writer:
-        for batch in _batches(file):
+        for batch in batches(file):
             mask = leaves(batch)
             for row in batch.filter(mask).to_pylist():
                 gone += 1
@@ -184,7 +144,7 @@ def _ledger(old: Path, new: Path, file: Path, gone: Gone) -> Counter[str]:
     taken = pl.col("id").is_in(list(gone.units)) & (pl.col("step").is_null() | (pl.col("step") != STEP))
     outcome = pl.when(pl.col("outcome") == "kept").then(pl.lit("kept")).otherwise(pl.format("{}.{}", "step", "reason"))
     with _writer(old, new, file) as writer:
-        for batch in _batches(file):
+        for batch in batches(file):
             rows = pl.from_arrow(batch)
             after = _dropped(rows, taken, gone)
             moves.subtract(rows.filter(taken).select(outcome).to_series().to_list())
@@ -251,8 +211,8 @@ def _counts(old: Counts, change: Change) -> Counts:
 
 
 def _tokens(path: Path) -> int | None:
-    files = [file for file in _parquet(path, "data") if "tokens" in pq.read_schema(file).names]
-    return sum(pl.scan_parquet(file).select(pl.col("tokens").sum()).collect().item() for file in files) if files else None
+    files = [file for file in parquet_files(path, "data") if "tokens" in pq.read_schema(file).names]
+    return sum(pl.scanparquet_files(file).select(pl.col("tokens").sum()).collect().item() for file in files) if files else None
 
 
 def _carry(old: Path, new: Path) -> None:
@@ -261,15 +221,6 @@ def _carry(old: Path, new: Path) -> None:
         if file.is_file():
             (new / file.relative_to(old)).parent.mkdir(exist_ok=True)
             shutil.copy2(file, new / file.relative_to(old))
-
-
-def _parquet(path: Path, folder: str) -> list[Path]:
-    return sorted((path / folder).glob("*.parquet"))
-
-
-def _batches(file: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(file) as opened:
-        yield from opened.iter_batches(10_000, columns=columns)
 
 
 def _writer(old: Path, new: Path, file: Path) -> pq.ParquetWriter:

@@ -65,7 +65,7 @@ def _number(value: float | None) -> str:
     """A number as people read it; nothing for none."""
     if value is None:
         return ""
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    return values.as_text(value) if isinstance(value, float) else f"{value:,}"
 
 
 def _content(artifact: Artifact) -> dict[str, object]:
@@ -101,7 +101,8 @@ def _mixture(told: dict) -> list[dict]:
         asked = ", ".join(f"{key} {value}" for key, value in source["asked"].items())
         for split, achieved in source["achieved"].items():
             exact = achieved.get("asked")
-            words = asked or ("all" if exact is None else "")
+            size = told["splits"].get(split, {}).get("asked", {}) if "splits" in told else {}
+            words = asked or ("" if exact is not None else ", ".join(f"{value:,} {key} in all" for key, value in size.items()) or "all")
             row = {"source": name, "split": split, "asked": words, "amount": exact, "part": source["asked"].get("share")}
             rows.append({**row, **{key: achieved[key] for key in ("rows", "share", "epochs")}})
     return rows
@@ -113,8 +114,8 @@ def _shares(mixture: list[dict]) -> list[dict]:
     for row in mixture:
         amounts.setdefault(row["split"], []).append(row["amount"])
     rows = []
-    for row in mixture:
-        name, all_asked = f"{row['source']} in {row['split']}", amounts[row["split"]]
+    for row in sorted(mixture, key=lambda row: list(amounts).index(row["split"])):
+        name, all_asked = f"{row['split']}: {row['source']}", amounts[row["split"]]
         part = row["part"] if None in all_asked or not sum(all_asked) else row["amount"] / sum(all_asked)
         if part is not None:
             rows.append({"source": name, "what": "asked", "share": part})

@@ -28,7 +28,7 @@ def funnel(receipt: Receipt) -> Spec:
         "mark": {"type": "text", "align": "left", "dx": 5, "color": {"expr": "ground"}},
         "encoding": {"text": {"field": "documents", "format": ","}},
     }
-    y = {"field": "step", "type": "nominal", "sort": names, "title": None, "axis": {"labelLimit": 130}}
+    y = {"field": "step", "type": "nominal", "sort": names, "title": None, "axis": {"labelLimit": 130, "labelOverlap": False}}
     x = {"field": "from", "type": "quantitative", "title": "units", "scale": {"nice": False}, "axis": {"tickCount": 5}}
     height = 26 * len(names) + 70
     return {**_WIDE, "height": height, "data": {"values": rows}, "encoding": {"x": x, "y": y}, "layer": [bars, numbers]}
@@ -56,9 +56,9 @@ def histogram(found: Histogram) -> Spec:
             "data": {"values": shown},
             "mark": {"type": "bar", "stroke": {"expr": "ground"}, "strokeWidth": 0.3},
             "encoding": {
-                "x": {"field": "from", "type": "quantitative", "title": found.name, "scale": {"zero": False, "nice": False}, "axis": {"tickCount": 6}},
+                "x": {"field": "from", "type": "quantitative", "title": found.name, "scale": {"zero": False, "nice": False}, "axis": {"tickCount": 5}},
                 "x2": {"field": "to"},
-                "y": {"field": "low", "type": "quantitative", "title": "documents", "axis": {"tickCount": 4}},
+                "y": {"field": "low", "type": "quantitative", "title": "units", "axis": {"tickCount": 4}},
                 "y2": {"field": "high"},
                 "color": _by_fate("what"),
                 "tooltip": told,
@@ -66,11 +66,18 @@ def histogram(found: Histogram) -> Spec:
         }
     ]
     if all(edge.is_integer() for edge in found.edges):
-        layers[0]["encoding"]["x"]["axis"] |= {"tickMinStep": 1, "format": ",~d"}
+        layers[0]["encoding"]["x"]["axis"] |= {"values": _whole_ticks(found.edges), "format": ",d"}
     inside = [mark for mark in found.marks if found.edges[0] <= mark.at <= found.edges[-1]]
     if inside:
         layers.append(_limits([{"from": mark.at, "limit": str(mark)} for mark in inside]))
     return {**_WIDE, "height": 200, "layer": layers}
+
+
+def _whole_ticks(edges: list[float]) -> list[int]:
+    """At most six whole numbers from the first edge on, round steps apart."""
+    first, last = int(edges[0]), int(edges[-1])
+    step = next(step for power in range(20) for factor in (1, 2, 5) if (step := factor * 10**power) * 5 >= last - first)
+    return list(range(-(-first // step) * step, last + 1, step))
 
 
 def _limits(rows: list[Spec]) -> Spec:
@@ -107,7 +114,7 @@ def shares(rows: list[dict]) -> Spec:
         "data": {"values": rows},
         "mark": "bar",
         "encoding": {
-            "y": {"field": "source", "type": "nominal", "title": None, "axis": {"labelLimit": 130}},
+            "y": {"field": "source", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 180, "labelOverlap": False}},
             "yOffset": {"field": "what", "scale": {"domain": colours["domain"]}},
             "x": {"field": "share", "type": "quantitative", "title": "share of the split", "axis": {"format": "%", "tickCount": 5}},
             "color": {"field": "what", "type": "nominal", "scale": colours, "legend": {"orient": "top", "title": None}},

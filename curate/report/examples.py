@@ -83,12 +83,12 @@ def _example(row: tuple, texts: dict[str, str]) -> Example:
 
 
 def copies(artifact: Artifact) -> list[Copy]:
-    """Pairs of the largest clusters whose texts are there, the least alike of each first."""
+    """Pairs of the largest clusters whose texts are there, the least alike of each first; of what fell with its kept ones alone."""
     files = sorted(artifact.path.glob("pairs/*.parquet"))
     if not files:
         return []
-    sizes = artifact.ledger().select(pl.col("id").alias("kept"), pl.col("cluster_size"))
-    pairs = pl.scan_parquet(files).join(sizes, on="kept", how="inner", maintain_order="left")
+    sizes = artifact.ledger().select(pl.col("id").alias("kept"), pl.col("cluster_size"), pl.col("step").alias("fell"))
+    pairs = pl.scan_parquet(files).join(sizes, on="kept", how="inner", maintain_order="left").filter(pl.col("fell").ne_missing(pl.col("step")))
     ordered = pairs.sort(["cluster_size", "kept", "jaccard", "dropped"], descending=[True, False, False, False])
     rows = ordered.group_by("kept", maintain_order=True).head(_COPIES).head(4 * _CLUSTERS * _COPIES).collect().to_dicts()
     texts = shown(artifact, [row[side] for row in rows for side in ("kept", "dropped")])

@@ -10,6 +10,7 @@ import polars as pl
 from curate.artifact import Artifact
 from curate.card.examples import withheld
 from curate.steps.scrub import Scrub
+from curate.view.rows import said
 
 LENGTH = 300
 _READ = 2_000
@@ -44,7 +45,20 @@ def shown(artifact: Artifact, ids: list[str]) -> dict[str, str]:
             if {"id", column} <= set(rows.collect_schema().names()):
                 texts = rows.filter(pl.col("id").is_in(list(allowed))).select("id", pl.col(column).str.head(_READ)).collect()
                 found |= {name: text for name, text in texts.iter_rows() if text}
+    for parent in artifact.parents().values() if "dropped_text" not in artifact.receipt.config else ():
+        found |= _given(parent, [name for name in allowed if name not in found])
     return {name: scrubbed(text, allowed[name]) for name, text in found.items()}
+
+
+def _given(parent: Artifact, ids: list[str]) -> dict[str, str]:
+    """What the rows say that a stage was given: a mix keeps no text of those that it leaves, where others do as they are told."""
+    found: dict[str, str] = {}
+    for path in sorted(parent.path.glob("data/*.parquet")) if ids else ():
+        rows = pl.scan_parquet(path)
+        if "id" in rows.collect_schema().names():
+            told = rows.filter(pl.col("id").is_in(ids)).collect().to_dicts()
+            found |= {row["id"]: "\n".join(f"{part.who}: {part.text}" for part in said(row)) for row in told}
+    return found
 
 
 def excerpt(text: str) -> str:

@@ -16,6 +16,12 @@ _TRIMMED = 0.01
 _LANGUAGES = 3
 
 
+def as_text(value: float) -> str:
+    """A number as people read it: four digits, and never a power of ten."""
+    whole = abs(value) >= 1_000 or float(value).is_integer()
+    return f"{value:,.0f}" if whole else f"{value:,.4g}"
+
+
 class Mark(NamedTuple):
     """A limit of a value, and the setting that it is."""
 
@@ -23,7 +29,7 @@ class Mark(NamedTuple):
     at: float
 
     def __str__(self) -> str:
-        return f"{self.setting} = {self.at:,.4g}"
+        return f"{self.setting} = {as_text(self.at)}"
 
 
 class Histogram(NamedTuple):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from math import ceil
 from pathlib import Path
+from typing import NamedTuple
 
 from curate.judges.budget import Estimate, estimate
 from curate.judges.calls import Call
@@ -26,6 +27,17 @@ from curate.steps.step import Drop
 Rows = Callable[[], Iterator[Read]]
 _CHARACTERS = 4
 """Of a token, in what stands in for a text (curate.judges.calls.estimated_tokens)."""
+
+
+class Ahead(NamedTuple):
+    """Rows that a stage will read, as far as they can be known."""
+
+    shape: str
+    rows: Rows
+    times: float = 1.0
+    """How many of the real rows stand behind each of them."""
+    basis: str = ""
+    """What `times` rests on where the real rows may be more."""
 
 
 def estimated(stage: Generate | Judge, shape: str, rows: Rows, endpoints: dict[str, Endpoint], journal: Path) -> Estimate:
@@ -92,12 +104,11 @@ def _made(stage: Generate, shape: str, row: Row) -> list[Row]:
     before = row["candidates"] if isinstance(stage, Revise) else []
     count = len(before) * stage.rounds if isinstance(stage, Revise) else stage.answers
     made = {"id": row["id"], "prompt": prompt, "metadata": row["metadata"]}
-    return [{**made, "candidates": [*before, *islice(_stand_ins(row, longest), count)]}]
+    return [{**made, "candidates": [*before, *islice(_stand_ins(row, longest, len(before)), count)]}]
 
 
-def _stand_ins(row: Row, model: ChatModel) -> Iterator[Row]:
-    """Answers of the greatest length, no two alike."""
-    number = 0
+def _stand_ins(row: Row, model: ChatModel, number: int) -> Iterator[Row]:
+    """Answers of the greatest length, no two alike; `number` there are already."""
     while True:
         number += 1
         text = f"{number}{_text(model)}"

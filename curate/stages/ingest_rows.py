@@ -54,7 +54,10 @@ def _group(fields: Fields, id_: str) -> str:
 
 
 def _licence(metadata: Row) -> str | None:
+    """What the row says of itself; several statements all hold."""
     found = metadata.get("licence") or metadata.get("license")
+    if isinstance(found, list):
+        return " AND ".join(f"({item})" for item in found if isinstance(item, str) and item) or None
     return found if isinstance(found, str) else None
 
 

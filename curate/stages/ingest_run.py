@@ -27,13 +27,16 @@ from curate.stages.ingest import Ingest, IngestJob, rank_directory
 from curate.stages.tables import Shards, write_shards
 from curate.steps.sources import RowSource
 from curate.steps.sources.account import Account
+from curate.steps.sources.checked import refuse_no_tables
 from curate.steps.sources.files import InputFile, Rank
-from curate.steps.sources.ranks import TABLES, cut, read_rank
+from curate.steps.sources.ranks import cut, read_rank
 
 logger = logging.getLogger(__name__)
 
 _FILES_TRIED = 20
 """Files that a guess looks into."""
+_LOST_SHARE, _LOST_LEAST = 0.8, 50
+"""A file that loses more than this share of at least so many rows is warned of, and any that loses all."""
 
 
 def make(
@@ -48,7 +51,7 @@ def make(
     """Run what is missing and write data/, ledger/ and dropped/ into `directory`."""
     work = directory / "work"
     work.mkdir(parents=True, exist_ok=True)
-    _refuse_no_tables(files)
+    refuse_no_tables(files)
     ranks = cut(files, whole_files(ingest.source) if limit else ingest.source)
     resolved, evidence = _resolved(ingest, ranks)
     write_json(work / "job.json", IngestJob(directory=work, stage=resolved, ranks=ranks, limit=limit).model_dump(mode="json"))
@@ -58,19 +61,14 @@ def make(
     timings = {"ranks": time.monotonic() - started}
     accounts = [orjson.loads((rank_directory(work, rank) / "rank.json").read_bytes()) for rank in range(len(ranks))]
     refuse_unreadable(accounts, files)
-    refuse_damage(ingest.source.max_damage, accounts, [rank.file.label for rank in ranks])
+    labels = [rank.file.label for rank in ranks]
+    refuse_damage(ingest.source.max_damage, accounts, labels)
     _refuse_wrong_columns(accounts, resolved.format, files)
     on_progress(Progress("merge", 0, 1, 0, 0))
     started = time.monotonic()
     shards = _merge(resolved, work, directory, len(ranks))
     timings["merge"] = time.monotonic() - started
-    return _made(directory, files, accounts, shards, timings, resolved.format, evidence)
-
-
-def _refuse_no_tables(files: list[InputFile]) -> None:
-    other = next((file for file in files if file.format not in TABLES), None)
-    if other is not None:
-        raise UsageError(f"{other.label}: is {other.format}, which holds no rows; read it by a `web` stage, or set `source.format:`")
+    return _made(directory, files, accounts, labels, shards, timings, resolved.format, evidence)
 
 
 def _resolved(ingest: Ingest, ranks: list[Rank]) -> tuple[Ingest, str | None]:
@@ -132,7 +130,14 @@ def _merge(ingest: Ingest, work: Path, directory: Path, ranks: int) -> Shards:
 
 
 def _made(
-    directory: Path, files: list[InputFile], accounts: list[dict], shards: Shards, timings: dict[str, float], dialect: Dialect, evidence: str | None
+    directory: Path,
+    files: list[InputFile],
+    accounts: list[dict],
+    labels: list[str],
+    shards: Shards,
+    timings: dict[str, float],
+    dialect: Dialect,
+    evidence: str | None,
 ) -> Made:
     summed = {name: sum((Counter(account[name]) for account in accounts), Counter()) for name in ("dropped", "ignored", "refused")}
     read, kept = (sum(account[name] for account in accounts) for name in ("read", "kept"))
@@ -150,7 +155,7 @@ def _made(
         ),
         steps=[StepAccount(**step) for step in sum_steps([account["steps"] for account in accounts])],
         damage=[DamageAccount(**damage) for account in accounts for damage in account["damage"]],
-        report=_report(dialect, evidence, summed["dropped"], summed["refused"]),
+        report=_report(dialect, evidence, summed["dropped"], summed["refused"]) | _lost(accounts, labels),
         tokens=shards.tokens,
         timings=timings,
     )
@@ -164,3 +169,17 @@ def _report(dialect: Dialect, evidence: str | None, dropped: Counter[str], refus
         "laws": {reason: LAWS[reason] for reason in sorted(reasons) if reason in LAWS},
         "rows_refused": dict(sorted(refused.items())),
     }
+
+
+def _lost(accounts: list[dict], labels: list[str]) -> dict:
+    """Warnings of files of which few rows or none are left: most often they are written in another dialect."""
+    warnings = []
+    for account, label in zip(accounts, labels, strict=True):
+        read, kept = account["read"], account["kept"]
+        if read and (not kept or (read >= _LOST_LEAST and read - kept > _LOST_SHARE * read)):
+            name, count = max(account["dropped"].items(), key=lambda item: item[1])
+            law = LAWS.get(name.partition(".")[2], "")
+            said = f" ({law})" if law else ""
+            left = f"{kept:,} of its {read:,} rows are" if kept else f"none of its {read:,} rows is"
+            warnings.append(f"{label}: {left} kept; {count:,} fell by {name}{said}; look at what was dropped, or name another format")
+    return {"rows": {"warnings": warnings}} if warnings else {}

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from curate.config import FilePath, Model
 from curate.judges.endpoint import ChatModel
-from curate.judges.prompts import ConstitutionFile, PromptFile, refuse_unfit
+from curate.judges.prompts import ConstitutionFile, PromptFile, refuse_scale, refuse_unfit
 from curate.judges.statistics.methods import Method
 from curate.stages.asked import Files, RowsAsked
 
@@ -55,7 +55,7 @@ class Aggregated(Model):
 class Judging(RowsAsked):
     """What all ways of judging have."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     takes: ClassVar[tuple[str, ...]] = ("candidates", "preference")
 
     seed: int = Field(1, ge=0, description="Of what is drawn: principles, and who is shown first where one order is asked.")
@@ -159,10 +159,12 @@ class Constitutional(Pairwise):
 class Rated(Panel):
     """A number for each answer and aspect, the mean of what all judges say; a pair is turned so that the greater mean is chosen."""
 
+    words: ClassVar[tuple[str, ...]] = ("low", "middle", "high")
+
     rationale: bool = Field(True, description="Reasons first, then the number.")
     aspects: dict[str, PromptFile] = Field(min_length=1, description="Name of the rating, and the prompt that asks for it.")
-    low: int = Field(1, ge=0, description="Least number of the scale, as the prompts have it.")
-    high: int = Field(5, ge=1, le=100, description="Greatest number of the scale.")
+    low: int = Field(1, ge=0, description="Least number of the scale; a prompt has it as `{low}`, or states the same number.")
+    high: int = Field(5, ge=1, le=100, description="Greatest number of the scale; a prompt has it as `{high}`, or states the same number.")
     draws: int = Field(1, ge=1, le=64, description="How often each judge is asked; needs a temperature.")
 
     @property
@@ -175,15 +177,22 @@ class Rated(Panel):
             raise ValueError(f"the scale runs from {self.low} to {self.high}; give `low` below `high`")
         if self.draws > 1 and any(judge.temperature == 0 for judge in self.judges):
             raise ValueError("draws asks the same again, and at temperature 0 the answer is the same; set the judges' `temperature: 1`")
+        for prompt in self.aspects.values():
+            refuse_scale(prompt, self.low, self.high)
         return self
+
+    @property
+    def scale(self) -> dict[str, int]:
+        """The scale in the words of a prompt; the middle stands in the example of a reply."""
+        return {"low": self.low, "middle": (self.low + self.high + 1) // 2, "high": self.high}
 
 
 class Pointwise(Rated):
-    """One number from 1 to 10 for each answer (MT-Bench: Zheng et al. 2023)."""
+    """One number for each answer, by default from 1 to 10 (MT-Bench: Zheng et al. 2023)."""
 
     use: Literal["pointwise"] = "pointwise"
     aspects: dict[str, PromptFile] = Field({"overall": "pointwise.en"}, min_length=1, description="Name of the rating, and its prompt.")
-    high: int = Field(10, ge=1, le=100, description="Greatest number of the scale.")
+    high: int = Field(10, ge=1, le=100, description="Greatest number of the scale; a prompt has it as `{high}`, or states the same number.")
 
 
 class Rubric(Rated):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import orjson
 import polars as pl
 
 from curate.judges.prompts import constitution_path, load_constitution
@@ -14,6 +15,7 @@ from curate.rows import content_id
 from curate.stages.asked import Row, metadata_of, shuffled, with_metadata
 from curate.stages.ingest_rows import content_of
 from curate.stages.judge import Aggregated, Factuality, Judge, Ranking, Rated
+from curate.stages.judge_seen import other_sides, with_places
 from curate.stages.judge_units import Judged, side_answer
 from curate.steps.step import Drop
 
@@ -70,7 +72,12 @@ def _ties(verdicts: pl.DataFrame) -> set[tuple[str, str, str]]:
 
 
 def decided(stage: Judge, unit: Judged, known: Labels) -> Decided:
-    """The row by what was said of it."""
+    """The row by what was said of it, with the places of its answers where one order was asked."""
+    made = _decided(stage, unit, known)
+    return made if made.row is None else made._replace(row=with_places(stage, unit, made.row))
+
+
+def _decided(stage: Judge, unit: Judged, known: Labels) -> Decided:
     is_pair = "chosen" in unit.row
     if len(unit.answers) < (2 if is_pair or isinstance(stage, Aggregated | Ranking) else 1):
         return Decided(None, Drop("identical_answers" if is_pair else "too_few_answers"))
@@ -117,7 +124,9 @@ def _by_number(unit: Judged, numbers: Mapping[str, float], known: Labels, told: 
 
 
 def _turned(row: Row, turn: bool, probability: float | None, margin: float | None) -> Row:
-    """The pair under its new label; the metadata say whether its sides changed places."""
+    """The pair under its new label; the metadata say whether its sides changed places, and what is told of a side goes with it."""
+    if turn:
+        row = {**row, "metadata": orjson.dumps(other_sides(metadata_of(row))).decode()}
     better, worse = (row["rejected"], row["chosen"]) if turn else (row["chosen"], row["rejected"])
     made = {**row, "chosen": better, "rejected": worse, "probability": probability, "margin": margin}
     return with_metadata({**made, "content_id": content_id(content_of(made))}, turned=turn)

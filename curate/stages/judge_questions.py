@@ -109,7 +109,8 @@ def _rating_question(stage: Rated, unit: Judged, answer: Answer, aspect: str, ju
     data: Data = {"prompt": unit.prompt, "answer": answer.text}
     if stage.takes == ("document",):
         data = {"document": answer.text[: stage.document_chars]}  # type: ignore[attr-defined]
-    call = Call(judge, prompt.messages(data, ending=ending), prompt.hash, draw, parse.rating_schema(stage.low, stage.high, stage.rationale))
+    asked = prompt.messages(data, stage.scale, ending)
+    call = Call(judge, asked, prompt.hash, draw, parse.rating_schema(stage.low, stage.high, stage.rationale))
     known = {"row_id": unit.id, "kind": f"rating:{aspect}", "order": 0, "a": answer.id}
     return Question(judge, call, known, partial(_rated, stage, judge))
 
@@ -124,9 +125,14 @@ def ranking_questions(stage: Ranking, unit: Judged) -> list[Question]:
     """All answers at once, in a drawn order and in its reverse; one alone has no order."""
     if len(unit.answers) < 2:
         return []
-    drawn = shuffled(len(unit.answers), stage.seed, unit.id, "ranking")
-    shown = {0: drawn, 1: drawn[::-1]}
+    shown = ranking_orders(stage, unit)
     return [_ranking_question(stage, unit, judge, order, shown[order]) for judge in stage.judges for order in orders(stage, unit)]
+
+
+def ranking_orders(stage: Ranking, unit: Judged) -> tuple[list[int], list[int]]:
+    """Numbers of the answers in a drawn order, and in its reverse."""
+    drawn = shuffled(len(unit.answers), stage.seed, unit.id, "ranking")
+    return drawn, drawn[::-1]
 
 
 def _ranking_question(stage: Ranking, unit: Judged, judge: JudgeModel, order: int, shown: list[int]) -> Question:

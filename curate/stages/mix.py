@@ -50,6 +50,11 @@ def _or_names(schema: dict) -> None:
     schema.pop("type")
 
 
+def named(given: object) -> object:
+    """A name stands for the block that says no more."""
+    return {"use": given} if isinstance(given, str) else given
+
+
 class MixSource(From):
     """Rows of an artifact and how much of them; by default each once."""
 
@@ -57,6 +62,14 @@ class MixSource(From):
     amount: int | None = Field(None, ge=1, description="What the split without a size takes, in `unit`.")
     epochs: float | None = Field(None, gt=0, description="How often the split without a size takes each row; 2.5: half of them a third time.")
     cap: int | None = Field(None, ge=1, description="Rows that are used at most; a seeded hash picks them.")
+    pairs: AnyPairRule | None = Field(
+        None, description="How its candidates become pairs: a rule's name, or a block with `use`; by default the mix's.", json_schema_extra=_or_name
+    )
+
+    @field_validator("pairs", mode="before")
+    @classmethod
+    def _named(cls, given: object) -> object:
+        return named(given)
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -99,7 +112,7 @@ class Split(Model):
     @field_validator("output", mode="before")
     @classmethod
     def _named(cls, given: object) -> object:
-        return {"use": given} if isinstance(given, str) else given
+        return named(given)
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:
@@ -137,7 +150,9 @@ class Mix(Model):
     splits: dict[str, Split] = Field({"train": Split()}, min_length=1, description="Splits by name; at most one has no size and takes the rest.")
     output: AnyOutput | None = Field(None, alias="as", description="The format of splits that name none.", json_schema_extra=_or_name)
     pairs: AnyPairRule | None = Field(
-        None, description="How candidates become pairs: a rule's name, or a block with `use`.", json_schema_extra=_or_name
+        None,
+        description="How candidates become pairs: a rule's name, or a block with `use`; a source may have its own.",
+        json_schema_extra=_or_name,
     )
     unit: Literal["rows", "words", "bytes", "tokens"] = Field("rows", description="What shares, amounts and the total count.")
     total: int | None = Field(None, ge=1, description="Size of the split that has none of its own, in `unit`.")
@@ -167,7 +182,7 @@ class Mix(Model):
     @field_validator("output", "pairs", mode="before")
     @classmethod
     def _named(cls, given: object) -> object:
-        return {"use": given} if isinstance(given, str) else given
+        return named(given)
 
     @field_validator("splits")
     @classmethod
@@ -206,6 +221,10 @@ class Mix(Model):
         """Every split with its format and the names of its sources."""
         return [Format(name, split, split.output or self.output, tuple(split.sources or self.sources)) for name, split in self.splits.items()]
 
+    def rule(self, source: str) -> PairRule | None:
+        """How the source's candidates become pairs."""
+        return self.sources[source].pairs or self.pairs
+
     @property
     def by_share(self) -> bool:
         """True where every split is to hold its sources in stated parts."""
@@ -219,7 +238,8 @@ class Mix(Model):
     def steps(self) -> list[PairRule | Output | NearDuplicates | TokenCount | LicenceRule]:
         """What decides over rows and writes them; their versions are part of the identity."""
         outputs = [one.output for one in self.formats]
-        return [part for part in (self.pairs, *outputs, self.near_duplicates, self.counter, self.licence) if part is not None]
+        rules = [self.pairs, *(source.pairs for source in self.sources.values())]
+        return [part for part in (*rules, *outputs, self.near_duplicates, self.counter, self.licence) if part is not None]
 
 
 def _placed(name: str, entry: object) -> object:

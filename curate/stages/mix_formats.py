@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from functools import cached_property
 
+import numpy as np
+import pyarrow.parquet as pq
+
 from curate.config import UsageError
 from curate.formats import Refused, Row
 from curate.outputs import Output, Packed
@@ -10,6 +13,7 @@ from curate.outputs.texts import Text
 from curate.pairs import PairRule
 from curate.stages.given import Given
 from curate.stages.mix import Mix
+from curate.stages.mix_units import Units
 
 
 def carrier(output: Output) -> Output:
@@ -25,43 +29,55 @@ class SourceRow:
 
     @cached_property
     def _pairs(self) -> list[Row] | Refused:
-        try:
-            return self.rule.rows(self.row)
-        except Refused as refused:
-            return refused
+        """Whole rows, which take longer than their columns."""
+        return _or_refused(self.rule.rows, self.row)
+
+    @cached_property
+    def _columns(self) -> list[Row] | Refused:
+        return _or_refused(lambda row: [fields for fields, _ in self.rule.lawful(row).pairs], self.row)
 
     def written(self, output: Output) -> list[Row]:
         """The rows that it gives, never none, the true labels first. Raises Refused."""
-        made = self._made(output, output.rows)
+        shape, given = self._given(output, plain=False)
+        made = [one for row in given for one in output.rows(shape, row)]
         return sorted(made, key=lambda one: not one["label"]) if output.order == "label" else made
 
-    def _made(self, output: Output, said: Callable[[str, Row], list[Row]]) -> list[Row]:
+    def _given(self, output: Output, plain: bool) -> tuple[str, list[Row]]:
+        """The rows that the format is given, and their shape: itself, or its pairs."""
         if self.shape != "candidates" or self.rule is None or self.shape in output.accepts:
-            made = said(self.shape, self.row)
-        elif isinstance(self._pairs, Refused):
-            raise self._pairs
-        else:
-            made = [one for pair in self._pairs for one in said("preference", pair)]
-        if not made:
-            raise Refused("not_in_dialect")
-        return made
+            return self.shape, [self.row]
+        pairs = self._columns if plain else self._pairs
+        if isinstance(pairs, Refused):
+            raise pairs
+        return "preference", pairs
 
-    def tried(self, output: Output) -> tuple[int, int, str]:
+    def tried(self, output: Output, plain: bool) -> tuple[int, int, str]:
         """How many rows it gives, those of them labelled true, and the law by which it is refused."""
         try:
-            made = self._made(output, output.said)
+            shape, given = self._given(output, plain)
+            told = [output.told(shape, row, plain) for row in given]
         except Refused as refused:
             return 0, 0, refused.reason
-        return len(made), sum(one["label"] for one in made) if output.order == "label" else 0, ""
+        return sum(rows for rows, _ in told), sum(true for _, true in told), ""
+
+
+def _or_refused(made: Callable[[Row], list[Row]], row: Row) -> list[Row] | Refused:
+    try:
+        return made(row)
+    except Refused as refused:
+        return refused
 
 
 def refuse_shapes(mix: Mix, given: dict[str, Given]) -> None:
-    """UsageError where a split's format cannot take the rows of one of its sources."""
+    """UsageError where a split's format cannot take the rows of one of its sources, or a source has a pair rule in vain."""
+    for name, source in mix.sources.items():
+        if source.pairs and given[name].shape != "candidates":
+            raise UsageError(f"source '{name}': holds {given[name].shape} rows, of which no pairs are made; leave its `pairs` out")
     for form in mix.formats:
         accepts = carrier(form.output).accepts
         for name in form.sources:
             shape = given[name].shape
-            if shape in accepts or (shape == "candidates" and mix.pairs and "preference" in accepts):
+            if shape in accepts or (shape == "candidates" and mix.rule(name) and "preference" in accepts):
                 continue
             if shape == "candidates" and "preference" in accepts:
                 raise UsageError(f"split '{form.split}': source '{name}' holds candidates; say how they become pairs by `pairs: best_worst`")
@@ -70,3 +86,22 @@ def refuse_shapes(mix: Mix, given: dict[str, Given]) -> None:
             raise UsageError(
                 f"split '{form.split}': format {form.output.name} takes {', '.join(accepts)} rows, not the {shape} rows of source '{name}'; {instead}"
             )
+
+
+def refuse_ratings(mix: Mix, given: dict[str, Given], units: Units) -> None:
+    """UsageError where not one row of a source has the ratings that its pair rule names."""
+    lacking = np.flatnonzero(units.laws == "no_such_rating")
+    for number, (name, source) in enumerate(given.items()):
+        mine = units.law[:, units.source == number]
+        if len(lacking) and (mine == lacking[0]).all(axis=1).any():
+            rule = mix.rule(name)
+            wanted = ", ".join(rule.ratings or [rule.by])
+            there = ", ".join(_ratings(source)) or "none"
+            raise UsageError(f"source '{name}': no row has the ratings that its pairs are made by ({wanted}); they have {there}; set the source's `pairs`")
+
+
+def _ratings(source: Given) -> list[str]:
+    """Names of the ratings in the first rows of a source."""
+    first = next(pq.ParquetFile(source.files[0]).iter_batches(100, columns=["candidates"]), None)
+    rows = first.column(0).to_pylist() if first is not None else []
+    return sorted({rating["aspect"] for answers in rows for one in answers for rating in one["ratings"]})

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from curate.config import UsageError
+from curate.pairs import PAIR_REASONS
 from curate.stages.mix import Format, Mix
 from curate.stages.mix_draw import Drawn, drawn, shares
 from curate.stages.mix_fill import filled, times
@@ -114,10 +115,6 @@ class Table:
     def rows(self, split: int, source: int) -> int:
         """Rows that the source could give the split."""
         return int(self.parts[split][self.units.source == source].sum())
-
-
-PAIR_REASONS = frozenset({"tie", "no_pair", "under_margin"})
-"""What a pair rule refuses for; any other refusal is a law's."""
 
 
 def plan(mix: Mix, units: Units) -> Plan:

@@ -19,7 +19,7 @@ from curate.executors import Executor, Progress
 from curate.stages.accounts import Made
 from curate.stages.given import Given
 from curate.stages.mix import Mix
-from curate.stages.mix_formats import refuse_shapes
+from curate.stages.mix_formats import refuse_ratings, refuse_shapes
 from curate.stages.mix_plan import Plan, plan
 from curate.stages.mix_report import Whole, counts, inputs, report, steps, write_ledger
 from curate.stages.mix_scan import scan
@@ -105,6 +105,7 @@ def _planned(mix: Mix, given: dict[str, Given], work: Path, limit: int | None, c
 
     _once(work / "scan", clock, "scan", scanned)
     units = Units.load(work / "scan" / "units.npz")
+    refuse_ratings(mix, given, units)
     made: list[Plan] = []
     clock.phase("plan", lambda tell: made.append(plan(mix, units)))
     return Whole(mix, given, units, made[0])

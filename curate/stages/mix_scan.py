@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from curate.config import UsageError
 from curate.formats import Row
+from curate.outputs import holds_tools
 from curate.stages.collection import rarely_collected
 from curate.stages.given import Given
 from curate.stages.mix import Mix
@@ -71,7 +72,8 @@ class Scan:
         """Measure a batch of the source of this number and name."""
         shape = self.shapes[number]
         listed = rows.to_pylist()
-        tried = self._tried([SourceRow(row, shape, self.mix.pairs) for row in listed], source)
+        rule = self.mix.rule(source)
+        tried = self._tried([SourceRow(row, shape, rule) for row in listed], source, not holds_tools(rows))
         groups = [hash_of(row["group"] or row["id"]) for row in listed]
         for row, group in zip(listed, groups, strict=True):
             self.prompts.add(row, shape, group)
@@ -80,18 +82,22 @@ class Scan:
             "id": np.array([hash_of(row["id"]) for row in listed], np.uint64),
             "group": np.array(groups, np.uint64),
             "size": np.array([_size(row, shape, self.mix.unit, self.counter) for row in listed], np.int64),
-            "licence": np.array([self.licences.number(spelled(row["licence"])) for row in listed], np.int32),
+            "licence": np.array(self._licences([row["licence"] for row in listed]), np.int32),
             "parts": np.array([[one[0] for one in split] for split in tried], np.int32),
             "positive": np.array([[one[1] for one in split] for split in tried], np.int32),
-            "law": np.array([[self.laws.number(one[2]) for one in split] for split in tried], np.int16),
+            "law": np.array([[self.laws.number(one[2]) if one[2] else 0 for one in split] for split in tried], np.int16),
         }
         self.blocks.append(block)
 
-    def _tried(self, rows: list[SourceRow], source: str) -> list[list[tuple[int, int, str]]]:
+    def _licences(self, stated: list[str | None]) -> list[int]:
+        numbers = {licence: self.licences.number(spelled(licence)) for licence in dict.fromkeys(stated)}
+        return [numbers[licence] for licence in stated]
+
+    def _tried(self, rows: list[SourceRow], source: str, plain: bool) -> list[list[tuple[int, int, str]]]:
         """For every split what each row gives in its format; splits of one format are tried once."""
         outputs = [carrier(form.output) if source in form.sources else None for form in self.mix.formats]
         distinct = {repr(output): output for output in outputs if output is not None}
-        made = {name: [row.tried(output) for row in rows] for name, output in distinct.items()}
+        made = {name: [row.tried(output, plain) for row in rows] for name, output in distinct.items()}
         return [made.get(repr(output), [(0, 0, "")] * len(rows)) for output in outputs]
 
     def close(self) -> Units:

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.formats import Row
-from curate.outputs import Output, Packed, interleaved, table, write_packed
+from curate.outputs import Output, Packed, holds_tools, interleaved, table, write_packed
+from curate.pairs import PairRule
 from curate.stages.collection import rarely_collected
 from curate.stages.given import Given
 from curate.stages.mix import Format, Mix
@@ -39,6 +39,11 @@ class Places(NamedTuple):
     """int64: for every unit, the number of its first row when rows are counted unit by unit, epoch by epoch."""
     place: np.ndarray
     """int64: for every row so counted, its place in the split."""
+
+    def of(self, units: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        """int64: places of the rows that some units give, so many each."""
+        starts = self.first[units] - (np.cumsum(sizes) - sizes)
+        return self.place[np.repeat(starts, sizes) + np.arange(sizes.sum())]
 
 
 def places(mix: Mix, units: Units, plan: Plan, split: int, order: str) -> Places:
@@ -81,11 +86,9 @@ class Runs:
         self.rows = self.bytes = self.number = 0
         directory.mkdir(parents=True)
 
-    def add(self, rows: list[Row], at: np.ndarray) -> None:
+    def add(self, rows: pa.Table, at: np.ndarray) -> None:
         """Rows and their places."""
-        if not rows:
-            return
-        made = table(rows, self.output.schema()).append_column(PLACE, pa.array(at))
+        made = rows.append_column(PLACE, pa.array(at))
         self.waiting.append(made)
         self.rows += made.num_rows
         self.bytes += made.nbytes
@@ -100,10 +103,11 @@ class Runs:
         at = run.column(PLACE).to_numpy()
         order = np.argsort(at, kind="stable")
         cuts = [0, *np.searchsorted(at[order], self.edges).tolist(), len(order)]
+        run = run.take(pa.array(order)).combine_chunks()
         with pa.OSFile(str(self.directory / f"{self.number:06d}.arrow"), "wb") as sink, pa.ipc.new_file(sink, run.schema) as writer:
             for start, end in pairwise(cuts):
-                part = run.take(pa.array(order[start:end])).combine_chunks()
-                writer.write_batch(part.to_batches()[0] if part.num_rows else pa.RecordBatch.from_pylist([], run.schema))
+                part = run.slice(start, end - start).to_batches()
+                writer.write_batch(part[0] if part else pa.RecordBatch.from_pylist([], run.schema))
         self.waiting, self.rows, self.bytes, self.number = [], 0, 0, self.number + 1
 
 
@@ -117,10 +121,9 @@ def write_runs(
         runs.append(Runs(directory / form.split, form, at, _buckets(given, len(at.place))))
     first = 0
     for name, source in given.items():
-        shape = source.shape
         for batch in rarely_collected(batches(source, limit)):
             here = slice(first, first + batch.rows.num_rows)
-            _add(mix, runs, shape, batch.rows, plan.split[here], plan.times[here], first)
+            _add(runs, (source.shape, mix.rule(name)), batch.rows, plan.split[here], plan.times[here], first)
             first = here.stop
             on_batch(name, batch.rows.num_rows)
     for run in runs:
@@ -135,20 +138,29 @@ def _buckets(given: dict[str, Given], rows: int) -> int:
     return min(_MOST_BUCKETS, 1 + rows * size // max(there, 1) // _BUCKET_BYTES)
 
 
-def _add(mix: Mix, runs: list[Runs], shape: str, rows: pa.RecordBatch, split: np.ndarray, times: np.ndarray, first: int) -> None:
-    """Give a batch's rows to the runs of their splits."""
+def _add(
+    runs: list[Runs], source: tuple[str, PairRule | None], rows: pa.RecordBatch, split: np.ndarray, times: np.ndarray, first: int
+) -> None:
+    """Give a batch's rows, of a source's shape and pair rule, to the runs of their splits."""
     for number, run in enumerate(runs):
         mine = np.flatnonzero(split == number)
         if not len(mine):
             continue
-        made: list[Row] = []
-        at: list[np.ndarray] = []
-        for place, row in zip(mine.tolist(), rows.take(pa.array(mine)).to_pylist(), strict=True):
-            one = SourceRow(row, shape, mix.pairs).written(run.output) * int(times[place])
-            start = run.places.first[first + place]
-            made += one
-            at.append(run.places.place[start : start + len(one)])
-        run.add(made, np.concatenate(at))
+        made, sizes = _written(run.output, source, rows, mine, times[mine])
+        run.add(made, run.places.of(first + mine, sizes))
+
+
+def _written(
+    output: Output, source: tuple[str, PairRule | None], rows: pa.RecordBatch, mine: np.ndarray, times: np.ndarray
+) -> tuple[pa.Table, np.ndarray]:
+    """What some rows of a batch give in the format, each so many times, and how many rows each gives in all (int64)."""
+    if source[0] in output.accepts and not holds_tools(rows):
+        made = output.at_once(source[0], rows.take(pa.array(np.repeat(mine, times))))
+        if made is not None:
+            return made, times.astype(np.int64)
+    said = [SourceRow(row, *source).written(output) for row in rows.take(pa.array(mine)).to_pylist()]
+    repeated = [one for some, often in zip(said, times.tolist(), strict=True) for one in some * often]
+    return table(repeated, output.schema()), np.array([len(some) for some in said]) * times
 
 
 def in_order(directory: Path, schema: pa.Schema) -> Iterator[pa.Table]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, NamedTuple
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -25,7 +26,7 @@ from curate.steps.sources.account import Account
 from curate.steps.sources.files import InputFile
 from curate.steps.sources.lines import Broken, decompressed
 from curate.steps.sources.ranks import SEEKING, TABLES
-from curate.steps.sources.remote import downloaded, open_input
+from curate.steps.sources.remote import downloaded, gives_ranges, open_input
 from curate.steps.sources.tables import arrow_units
 
 _UNITS = {Ingest: 1_000, Web: 200}
@@ -49,18 +50,19 @@ class Sample(NamedTuple):
 
 
 def sample(stage: Web | Ingest, files: list[InputFile], limit: int | None) -> Sample | None:
-    """What the stage makes of the first units of some files; None where not even they are cheap to read, or ask for a user's code.
+    """What the stage makes of the first units of some files, a user's code left out; None where not even they are cheap to read.
 
     Raises UsageError as the stage itself would.
     """
     chosen = _chosen(files, _UNITS[type(stage)])
-    if not chosen or any(step.name == "python" for step in stage.steps):
-        return None
-    most = max(1, min(_UNITS[type(stage)] // len(chosen), limit or _UNITS[type(stage)]))
     with TemporaryDirectory() as folder:
+        looked_into = [_first_rows(file, stage.source, Path(folder)) if _dear(file) else file for file in chosen]
+        if not looked_into or None in looked_into:
+            return None
+        most = max(1, min(_UNITS[type(stage)] // len(chosen), limit or _UNITS[type(stage)]))
         directory = Path(folder) / "sample"
         make = ingest_run.make if isinstance(stage, Ingest) else web_run.make
-        made = make(_patient(stage), chosen, directory, most, LocalExecutor(), 1, lambda progress: None)
+        made = make(_patient(stage), looked_into, directory, most, LocalExecutor(), 1, lambda progress: None)
         write_receipt(directory, Receipt(recipe="", stage="", fingerprint="", config={}, files=[], **made._asdict()))
         read = rows_by_source(directory)
         known = {file.label: _units(file, read[file.label], most, limit, stage.source, directory) for file in chosen}
@@ -70,26 +72,51 @@ def sample(stage: Web | Ingest, files: list[InputFile], limit: int | None) -> Sa
     times = whole / max(1, sum(read.values()))
     if limit:
         times = min(times, limit / max(1, len(found)))
-    basis = f"scaled from {sum(read.values()):,} of about {ceil(whole):,} units of the source" if times > 1 else ""
-    return Sample(shape, found, max(1.0, times), basis)
+    scaled = [f"scaled from {sum(read.values()):,} of about {ceil(whole):,} units of the source"] if times > 1 else []
+    code = ["as if your own code kept every row as it is"] if _has_code(stage) else []
+    return Sample(shape, found, max(1.0, times), ", ".join(scaled + code))
+
+
+def _has_code(stage: Web | Ingest) -> bool:
+    """Whether a user's function stands among its steps: a plan runs none."""
+    return any(step.name == "python" for step in stage.steps)
 
 
 def _chosen(files: list[InputFile], units: int) -> list[InputFile]:
-    """Some files, evenly from all: of pages one is one unit; of remote files one that is cheap to read."""
-    cheap = [file for file in files if not is_url(file.path)] or [file for file in files if not _dear(file)][:1]
+    """Some files, evenly from all: of pages one is one unit; of remote files one, if there is one that is cheap to read."""
+    cheap = [file for file in files if not is_url(file.path)] or ([file for file in files if not _dear(file)] or files)[:1]
     count = min(len(cheap), units if cheap and cheap[0].format == "html" else _FILES)
     return [cheap[number * len(cheap) // count] for number in range(count)]
 
 
 def _dear(file: InputFile) -> bool:
-    return file.format in SEEKING and (file.size is None or file.size > _REMOTE_BYTES)
+    return is_url(file.path) and file.format in SEEKING and (file.size is None or file.size > _REMOTE_BYTES)
+
+
+def _first_rows(file: InputFile, source: Source, folder: Path) -> InputFile | None:
+    """The first rows of a large remote Parquet file as a file of their own; None where they cannot be had without the rest."""
+    if file.format != "parquet" or not gives_ranges(file.path, source.network):
+        return None
+    path = folder / "first.parquet"
+    try:
+        with open_input(file.path, file.version, source.network) as stream:
+            table = pq.ParquetFile(stream)
+            if not table.num_row_groups or table.metadata.row_group(0).total_byte_size > _REMOTE_BYTES:
+                return None
+            pq.write_table(table.read_row_group(0), path)
+    except pa.ArrowException:  # damage is for the run to count
+        return None
+    return file._replace(path=str(path), size=path.stat().st_size, version=None)
 
 
 def _patient(stage: Web | Ingest) -> Web | Ingest:
-    """The stage that no damage and no alarm stops: in so few units they prove nothing."""
-    source = stage.source.model_copy(update={"max_damage": None})
-    alarm = {"alarm": stage.alarm.model_copy(update={"action": "warn"})} if isinstance(stage, Web) else {}
-    return stage.model_copy(update={"source": source, **alarm})
+    """The stage without a user's code, that no damage and no alarm stops: in so few units they prove nothing."""
+    update: dict[str, object] = {"source": stage.source.model_copy(update={"max_damage": None})}
+    if isinstance(stage, Web):
+        update["alarm"] = stage.alarm.model_copy(update={"action": "warn"})
+    if _has_code(stage):
+        update["steps"] = [step for step in stage.steps if step.name != "python"]
+    return stage.model_copy(update=update)
 
 
 def _weight(files: list[InputFile]) -> float:
@@ -99,11 +126,11 @@ def _weight(files: list[InputFile]) -> float:
 
 def _units(file: InputFile, read: int, most: int, limit: int | None, source: Source, directory: Path) -> float:
     """Units in a file of which so many were read: counted where that is cheap, else as its beginning has them."""
-    if read < most or most == limit:
+    if (read < most and not _dear(file)) or most == limit:
         return read
     with open_input(file.path, file.version, source.network) as stream:
         if file.format == "parquet":
-            found = pq.read_metadata(downloaded(stream) if is_url(file.path) else stream).num_rows
+            found = pq.read_metadata(stream).num_rows
         elif file.format == "arrow":
             found = sum(1 for _ in arrow_units(downloaded(stream) if is_url(file.path) else stream, file.label, source, Account()))
         elif file.format in TABLES:

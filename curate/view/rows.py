@@ -68,6 +68,20 @@ class Place(NamedTuple):
     values: dict[str, float]
 
 
+class Split(NamedTuple):
+    """Files of one split, and the columns that they have."""
+
+    name: str
+    files: list[str]
+    columns: dict[str, pl.DataType]
+
+    def query(self) -> str:
+        """SQL for its rows as a list shows them."""
+        known = [name if name in self.columns else f"NULL::VARCHAR AS {name}" for name in ("url", "language")]
+        said = ", ".join(_as_text(name, kind) for name in _SAID if (kind := self.columns.get(name)) is not None) or "''"
+        return f"SELECT id, 'kept' AS outcome, {_quoted(self.name)} AS place, NULL::DOUBLE, NULL::DOUBLE, {', '.join(known)}, concat_ws(chr(10), {said}) AS said FROM {_table(self.files)}"
+
+
 class Rows:
     """An artifact's rows, opened for looking through."""
 
@@ -79,9 +93,13 @@ class Rows:
         return [str(path) for path in sorted((self.artifact.path / folder).glob("*.parquet"))]
 
     @cached_property
-    def columns(self) -> list[str]:
-        files = self._files("data")
-        return list(pl.read_parquet_schema(files[0])) if files else []
+    def splits(self) -> list["Split"]:
+        """Splits that say whose their rows are; each has columns of its own."""
+        found: dict[str, list[str]] = {}
+        for file in self._files("data"):
+            found.setdefault(Path(file).name.rpartition("-")[0], []).append(file)
+        every = [Split(name, files, dict(pl.read_parquet_schema(files[0]))) for name, files in found.items()]
+        return [split for split in every if "id" in split.columns]
 
     @cached_property
     def reasons(self) -> dict[str, int]:
@@ -95,7 +113,8 @@ class Rows:
 
     def page(self, asked: Asked) -> Page:
         """The rows that the filters let through, kept ones first, in the order of the files."""
-        parts = [part for part in (self._kept(asked), self._dropped(asked)) if part]
+        kept = [] if asked.outcome == "dropped" or asked.reason else [split.query() for split in self.splits]
+        parts = [*kept, *filter(None, [self._dropped(asked)])]
         if not parts:
             return Page([], 0)
         where, values = _conditions(asked)
@@ -104,15 +123,6 @@ class Rows:
             total = database.execute(f"SELECT count(*) {query}", values).fetchone()[0]
             found = database.execute(f"SELECT * {query} LIMIT {PAGE} OFFSET {PAGE * (asked.page - 1)}", values).fetchall()
         return Page([Seen(*row[:-1], _excerpt(row[-1] or "", asked.q)) for row in found], total)
-
-    def _kept(self, asked: Asked) -> str | None:
-        files = self._files("data")
-        if not files or asked.outcome == "dropped" or asked.reason or "id" not in self.columns:
-            return None
-        known = [name if name in self.columns else f"NULL::VARCHAR AS {name}" for name in ("url", "language")]
-        said = ", ".join(f'CAST("{name}" AS VARCHAR)' for name in _SAID if name in self.columns) or "''"
-        split = r"regexp_extract(filename, '([^/\\]+)-\d+\.parquet$', 1)"
-        return f"SELECT id, 'kept' AS outcome, {split} AS place, NULL::DOUBLE, NULL::DOUBLE, {', '.join(known)}, concat_ws(chr(10), {said}) AS said FROM {_table(files, True)}"
 
     def _dropped(self, asked: Asked) -> str | None:
         ledger, texts = self._files("ledger"), self._files("dropped")
@@ -124,12 +134,11 @@ class Rows:
 
     def row(self, id_: str) -> dict | None:
         """The row that a unit is or was made into, or its dropped text."""
+        made = [(_table(split.files), condition) for condition in ("id = $1", "list_contains(origins, $1)") for split in self.splits if "origins" in split.columns]
+        dropped = [(_table(files), "id = $1")] if (files := self._files("dropped")) else []
         with _database() as database:
-            for folder, condition in (("data", "id = $1"), ("data", "list_contains(origins, $1)"), ("dropped", "id = $1")):
-                files = self._files(folder)
-                if not files or (folder == "data" and "origins" not in self.columns):
-                    continue
-                found = database.execute(f"SELECT * FROM {_table(files)} WHERE {condition} LIMIT 1", [id_])
+            for table, condition in (*made, *dropped):
+                found = database.execute(f"SELECT * FROM {table} WHERE {condition} LIMIT 1", [id_])
                 names, row = [column[0] for column in found.description], found.fetchone()
                 if row:
                     return dict(zip(names, row, strict=True))
@@ -151,9 +160,22 @@ def _database() -> "object":
     return duckdb.connect(config={"threads": 2, "autoinstall_known_extensions": False})
 
 
-def _table(files: list[str], named: bool = False) -> str:
-    quoted = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-    return f"read_parquet([{quoted}], union_by_name = true{', filename = true' if named else ''})"
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _table(files: list[str]) -> str:
+    return f"read_parquet([{', '.join(map(_quoted, files))}], union_by_name = true)"
+
+
+def _as_text(name: str, kind: pl.DataType) -> str:
+    """SQL for what a column says: of turns and answers each by who says it, in lines."""
+    if not isinstance(kind, pl.List) or not isinstance(kind.inner, pl.Struct):
+        return f'CAST("{name}" AS VARCHAR)'
+    fields = {field.name for field in kind.inner.fields}
+    who = [f"x.{field}" for field in ("role", "from", "model") if field in fields][:1]
+    text = ", ".join(f"CAST(x.{field} AS VARCHAR)" for field in ("content", "value", "text", "tool_calls") if field in fields) or "CAST(x AS VARCHAR)"
+    return f"""array_to_string([concat_ws(': ', {", ".join([*who, f"concat_ws(chr(10), {text})"])}) for x in "{name}"], chr(10))"""
 
 
 def _conditions(asked: Asked) -> tuple[str, list[str]]:

@@ -2,8 +2,9 @@
 
 A document falls to a kept one before it in the order of preference. When one that led a cluster is
 gone, its copies look for another; when one comes back, it may stand before others and take them along.
-The pairs on file are those of the first run: what a document that moves up resembles besides, they do not
-say, unless its shingles are all those of the lost one: then whatever fell to that one falls to it, and no other does.
+Small clusters are formed anew, since all their pairs are on file. Of a large one only those with the documents that
+led it are: what one that moves up resembles besides, they do not say, unless its shingles are all those of the lost
+one: then whatever fell to that one falls to it, and no other does.
 """
 
 from typing import NamedTuple
@@ -12,6 +13,7 @@ import numpy as np
 
 from curate.steps.dedup import ExactDedup, MinHashDedup
 from curate.steps.step import Step
+from curate.whatif.clusters import Pairs, Reformed, reformed
 from curate.whatif.columns import Columns
 from curate.whatif.settings import Pair
 
@@ -21,14 +23,6 @@ class Alive(NamedTuple):
 
     sure: np.ndarray
     possible: np.ndarray
-
-
-class Pairs(NamedTuple):
-    """Rows of kept and dropped units, by dropped, then kept, and how like they are."""
-
-    kept: np.ndarray
-    dropped: np.ndarray
-    jaccard: np.ndarray
 
 
 def deduplicated(pair: Pair, columns: Columns, before: Alive, strict: bool) -> Alive:
@@ -43,8 +37,23 @@ def deduplicated(pair: Pair, columns: Columns, before: Alive, strict: bool) -> A
     found = Pairs(*columns.pairs(pair.name))
     if isinstance(new, ExactDedup) or not new.verify:
         return _in_groups(pair, columns, before, found, strict)
-    alike = found.jaccard >= np.float32(new.threshold)
-    return _by_leaders(pair, columns, before, Pairs(*(column[alike] for column in found)), strict)
+    anew = _anew(pair, columns, before, found)
+    alike = _led(pair, columns, found) & (found.jaccard >= np.float32(new.threshold))
+    return _by_leaders(pair, columns, before, found.where(alike), anew, strict)
+
+
+def _led(pair: Pair, columns: Columns, found: Pairs) -> np.ndarray:
+    """bool: pairs of which one document has fallen to the other, or might have."""
+    return (columns.place[found.kept] > pair.place) & (columns.place[found.dropped] == pair.place)
+
+
+def _anew(pair: Pair, columns: Columns, before: Alive, found: Pairs) -> Reformed:
+    """Clusters of which all pairs are on file; none where the run has not looked for them."""
+    unclear = before.possible & ~before.sure
+    if "fellow_pairs" not in columns.artifact.receipt.report.get(pair.name, {}):
+        return Reformed(np.zeros(len(unclear), bool), np.zeros(len(unclear), bool))
+    unclear[found.kept[found.kept == found.dropped]] = True  # it had too many fellows to be compared with
+    return reformed(found.where(found.jaccard >= np.float32(pair.new.threshold)), unclear, before.possible & (columns.place >= pair.place))
 
 
 def _led_as_before(pair: Pair, columns: Columns, before: Alive) -> bool:
@@ -56,10 +65,10 @@ def _led_as_before(pair: Pair, columns: Columns, before: Alive) -> bool:
         return True
     if not isinstance(pair.old, ExactDedup | MinHashDedup):
         return False
-    kept, dropped, _ = columns.pairs(pair.name)
+    found = Pairs(*columns.pairs(pair.name))
     if isinstance(pair.old, MinHashDedup) and not pair.old.verify:
-        return not (gone[kept] | gone[dropped]).any()
-    return not (gone[kept] & before.possible[dropped]).any()
+        return not (gone[found.kept] | gone[found.dropped]).any()
+    return not (gone[found.kept] & before.possible[found.dropped] & _led(pair, columns, found)).any()
 
 
 def _only_stricter(old: Step, new: Step) -> bool:
@@ -103,25 +112,26 @@ def _in_groups(pair: Pair, columns: Columns, before: Alive, found: Pairs, strict
     return Alive(sure, possible & before.possible)
 
 
-def _by_leaders(pair: Pair, columns: Columns, before: Alive, found: Pairs, strict: bool) -> Alive:
+def _by_leaders(pair: Pair, columns: Columns, before: Alive, found: Pairs, anew: Reformed, strict: bool) -> Alive:
     """A document falls to a kept one that it resembles; one that no longer does moves up, and may take later ones along."""
-    count = len(before.sure)
+    count, (known, stays) = len(before.sure), anew
     kept = columns.place > pair.place
     back = before.possible & (columns.place < pair.place)
     fell = before.possible & (columns.place == pair.place)
-    leads = before.sure & kept
-    up = fell & ~_any(found, leads, count)
+    leads = before.sure & kept & (stays | ~known)
+    up = fell & ~known & ~_any(found, leads, count)
     if pair.new.keep == "first":
         found, heirs = _inherited(found, up, before, count)
         kept, leads = kept | heirs, leads | heirs
-        up = fell & ~heirs & ~_any(found, leads, count)
+        up = fell & ~known & ~heirs & ~_any(found, leads, count)
     comers = np.flatnonzero(back | up)
     if strict and len(comers):
-        leads &= (np.arange(count) < comers[0]) & (pair.new.keep == "first")
-        up = fell & ~_any(found, leads, count)
-    possible = (before.possible & kept) | back | up
+        sooner = (np.arange(count) < comers[0]) & (pair.new.keep == "first")
+        leads, known = leads & sooner, known & sooner
+        up = fell & ~known & ~_any(found, leads, count)
+    possible = np.where(known, stays, (before.possible & kept) | back | up)
     sure = leads if strict else leads | (_first_of_cluster(found, up, before, count) & ~_any(found, before.possible & kept, count))
-    return Alive(sure, possible)
+    return Alive(np.where(known, stays, sure), possible)
 
 
 def _inherited(found: Pairs, up: np.ndarray, before: Alive, count: int) -> tuple[Pairs, np.ndarray]:
@@ -134,7 +144,7 @@ def _inherited(found: Pairs, up: np.ndarray, before: Alive, count: int) -> tuple
     now[found.kept[equal]] = found.dropped[equal]
     heirs[found.dropped[equal]] = True
     others = ~heirs[found.dropped]
-    return Pairs(now[found.kept[others]], found.dropped[others], found.jaccard[others]), heirs
+    return found._replace(kept=now[found.kept]).where(others), heirs
 
 
 def _any(found: Pairs, among: np.ndarray, count: int) -> np.ndarray:

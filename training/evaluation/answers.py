@@ -114,7 +114,7 @@ def _answered(name: str, prompts: Sequence[Prompt], sampling: Sampling) -> list[
     ending = ending_of(of.tokenizer)
     ends = _end_ids(model, of.tokenizer, ending)
     made: list[str] = []
-    for number, ids in enumerate(_generated(model, of.tokenizer, asked, ends, sampling)):
+    for ids in _generated(model, of.tokenizer, asked, ends, sampling):
         stop = next((place for place, one in enumerate(ids) if one in ends), len(ids))
         text = of.tokenizer.backend.decode(ids[:stop], skip_special_tokens=True)
         made.append((text.partition(ending)[0] if ending else text).strip())

@@ -69,6 +69,7 @@ class Compare(Measured):
     arms: list[list[Stage]] = Field(ARMS, min_length=1, description="Chains of trainers; wins are counted over the first.")
     seeds: list[int] = Field([0, 1, 2], min_length=1, description="Every arm is trained with each.")
     output: str = Field(min_length=1, description="Directory of the models, the measurements and the table.")
+    launch: list[str] = Field([], description="Words before `-m training.sft` and the like, such as [accelerate, launch]; empty: trained in this process.")
 
     @field_validator("arms")
     @classmethod

@@ -46,7 +46,7 @@ def fleiss_kappa(counts: ArrayLike) -> float:
 
 
 def krippendorff_alpha(ratings: ArrayLike, metric: Metric = "nominal") -> float:
-    """Krippendorff's alpha of a (units, raters) table, NaN where a rater was silent (Krippendorff 2004, chapter 11).
+    """Krippendorff's alpha of a (units, raters) table, NaN where a rater was silent (Krippendorff 2004).
 
     Memory grows with the square of the number of distinct values.
     """

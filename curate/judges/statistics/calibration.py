@@ -44,7 +44,7 @@ class Calibration(NamedTuple):
 
 
 def expected_calibration_error(probability: ArrayLike, outcome: ArrayLike, bins: int = 10) -> float:
-    """Mean distance of what was said from what was seen, by bins of equal width (Guo et al. 2017, 2)."""
+    """Mean distance of what was said from what was seen, by bins of equal width (Guo et al. 2017)."""
     p, y = np.asarray(probability, float), np.asarray(outcome, float)
     which = _bins(p, bins)
     return float(np.abs(np.bincount(which, y - p, bins)).sum() / len(p)) if len(p) else float("nan")

@@ -1,7 +1,7 @@
 """Dawid and Skene's model: votes of several raters in, the probability of each class of each unit out.
 
 Each rater has a confusion matrix, found together with the hidden classes by expectation and
-maximisation (Dawid and Skene 1979, 2.3 to 2.5). What a rater may say can be more than what can be true:
+maximisation (Dawid and Skene 1979). What a rater may say can be more than what can be true:
 `tie` is a vote, not a class. A judge that leans to a place is two raters, one an order.
 """
 

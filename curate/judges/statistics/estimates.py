@@ -1,7 +1,7 @@
 """Numbers with intervals: samples or counts in, an estimate with its bounds out."""
 
 from collections.abc import Callable
-from math import sqrt
+from math import erfc, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -30,6 +30,11 @@ def two_sided(confidence: float) -> float:
     return NormalDist().inv_cdf(0.5 + confidence / 2)
 
 
+def normal_tail(z: ArrayLike) -> Floats:
+    """P(Z > z) of a standard normal Z."""
+    return np.array([erfc(value / sqrt(2)) / 2 for value in np.asarray(z, float)])
+
+
 def mean(values: ArrayLike, confidence: float = 0.95) -> Estimate:
     """A mean with its normal interval; Student's quantile by Cornish and Fisher's expansion, for small samples."""
     x = np.asarray(values, float)
@@ -55,7 +60,7 @@ def share(hits: float, n: int, confidence: float = 0.95) -> Estimate:
 def bootstrap(
     statistic: Callable[[Ints], float], groups: ArrayLike, seed: int = 0, draws: int = 1000, confidence: float = 0.95
 ) -> Estimate:
-    """`statistic(rows)` with a percentile interval; whole groups are drawn (Davison and Hinkley 1997, 3.8 and 5.3).
+    """`statistic(rows)` with a percentile interval; whole groups are drawn (Davison and Hinkley 1997).
 
     `groups` names the prompt of each row: answers to one prompt are not independent. Draws on
     which the statistic is not defined are left out.

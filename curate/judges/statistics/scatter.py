@@ -10,23 +10,26 @@ from numpy.typing import ArrayLike
 
 from curate.judges.statistics import hard_votes
 from curate.judges.statistics.checks import CONFIDENCE, Check
-from curate.judges.statistics.estimates import Estimate, Floats, mean
+from curate.judges.statistics.estimates import Estimate, Floats, mean, normal_tail
 from curate.judges.statistics.panel import PAIR, calls, readings, votes_of
 from curate.judges.statistics.soft_labels import gap, sigmoid
 
 LABEL_ERROR = 0.01
 """Mean error of soft labels that is no warning."""
+SIGN_ERROR = 0.01
+"""Share of labels with the wrong sign that is no warning."""
 REPEATS = 0.05
 """Surplus of repeated votes that say the same, as a share of all, that is no warning."""
 
 
 def call_noise(order_0: ArrayLike, order_1: ArrayLike, by: list[ArrayLike]) -> Check:
-    """How much labels err on average, should what is left of the lean after `by` be noise of single calls.
+    """How much labels err on average, and how many have the wrong sign, should what is left of the lean after `by` be noise of single calls.
 
     The readings of a pair are g + b + e and b - g + e', so half their sum scatters around b as half their
     difference, which makes the label, does around g. A lean that differs from pair to pair scatters the sum
     too and cancels in the label; what `by` (one number a pair each) explains of it is taken off, and the
-    rest cannot be told from noise by two calls: the estimate is a bound, from above.
+    rest cannot be told from noise by two calls: both numbers are bounds, from above. A label's chance of the
+    wrong sign is that of a normal gap around the one that was read, with that scatter, beyond zero.
     """
     found = gap(order_0, order_1)
     lean = (np.asarray(order_0, float) + np.asarray(order_1, float)) / 2
@@ -34,14 +37,15 @@ def call_noise(order_0: ArrayLike, order_1: ArrayLike, by: list[ArrayLike]) -> C
         return Check("call_noise", Estimate(np.nan, np.nan, np.nan, len(found)), True, "fewer than 10 pairs: not measured")
     columns = np.column_stack([np.ones(len(lean)), *[np.asarray(one, float) for one in by]])
     left = lean - columns @ np.linalg.lstsq(columns, lean, rcond=None)[0]
-    noise = left * np.sqrt(len(left) / (len(left) - columns.shape[1]))
+    noise = left * np.sqrt(len(left) / max(1, len(left) - columns.shape[1]))
     estimate = mean(np.abs(sigmoid(found + noise) - sigmoid(found)), CONFIDENCE)
-    turned = float(((found + noise > 0) != (found > 0)).mean())
+    scatter = float(noise.std())
+    wrong = float(normal_tail(np.abs(found) / max(scatter, 1e-12)).mean())
     said = (
-        f"the orders of a pair scatter by {noise.std():.3f} log-odds around the lean: "
-        f"were it noise of single calls, labels would err by {estimate}, and {turned:.3f} of them would be turned"
+        f"the orders of a pair scatter by {scatter:.3f} log-odds around the lean: "
+        f"were it noise of single calls, labels would err by {estimate}, and a share of {wrong:.4f} would have the wrong sign"
     )
-    holds = not estimate.low > LABEL_ERROR
+    holds = estimate.low <= LABEL_ERROR and wrong <= SIGN_ERROR
     advice = "hold the labels against gold, leave out those near a half, or add a judge"
     return Check("call_noise", estimate, holds, said if holds else f"{said}; {advice}")
 
@@ -72,7 +76,7 @@ def _surplus(said: pl.DataFrame, model: hard_votes.VoteModel) -> Floats:
         before = readings(said.filter(pl.col("draw") < draw).drop("call"))
         pairs = before.with_columns(*(pl.Series(f"chance_{o}", p) for o, p in enumerate(model.expected(votes_of(before)))))
         last, now = (_won(said.filter(pl.col("draw") == number)) for number in (draw - 1, draw))
-        again = now.join(last, on=[*PAIR, "order"], suffix="_last").join(pairs, on=PAIR, maintain_order="left")
+        again = now.join(last, on=[*PAIR, "order"], suffix="_last", maintain_order="left").join(pairs, on=PAIR, maintain_order="left")
         chance = pl.when(pl.col("order") == 0).then(pl.col("chance_0")).otherwise(pl.col("chance_1"))
         expected = pl.when(pl.col("won_last") == 1).then(chance).otherwise(1 - chance)
         same = (pl.col("won") == pl.col("won_last")).cast(pl.Float64)

@@ -11,7 +11,7 @@ function config() {
   return {
     background: null,
     font: "system-ui, sans-serif",
-    axis: { ...line, ...text },
+    axis: { ...line, ...text, labelOverlap: "greedy", labelSeparation: 6 },
     legend: { ...text },
     view: { stroke: null },
     params: ["kept", "dropped", "limit", "ground"].map((name) => ({ name, value: color(name) })),

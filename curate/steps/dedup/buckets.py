@@ -32,6 +32,12 @@ class Members:
         self._members[self.first[own] + self.sizes[own]] = position
         self.sizes[own] += 1
 
+    def of_any(self, own: np.ndarray, most: int) -> np.ndarray:
+        """The first `most` documents of each of these buckets, each once."""
+        number = np.arange(most)
+        places = self.first[own][:, None] + number
+        return np.unique(self._members[places[number < self.sizes[own][:, None]]])
+
     def of(self, bucket: int, most: int) -> list[int]:
         """The first `most` documents of a bucket."""
         start = self.first[bucket]

@@ -13,9 +13,10 @@ from pydantic import Field
 
 from curate.steps.barrier import Decisions
 from curate.steps.dedup.barrier import Dedup
-from curate.steps.dedup.buckets import shared_buckets
+from curate.steps.dedup.buckets import Buckets, shared_buckets
 from curate.steps.dedup.clusters import decisions
 from curate.steps.dedup.estimate import estimate, share
+from curate.steps.dedup.fellows import fellow_pairs, joined
 from curate.steps.dedup.leaders import Found, verified_twins
 from curate.steps.dedup.links import linked_twins
 from curate.steps.dedup.permutations import band_hashes
@@ -112,15 +113,19 @@ class MinHashDedup(Dedup):
             order = priority_order(directories, self.keep, len(sets.counts))
             order = order[(alive & (sets.counts > 0))[order]]
             eligible = np.sort(order)
-            found = self._found(sets, order, eligible)
+            buckets = self._shared(sets, eligible)
+            found = verified_twins(sets, buckets, order, self.threshold) if self.verify else linked_twins(sets, buckets, order)
             account = self._account(sets, eligible, found)
-        return decisions(found.twin, found.value, alive, found.pairs, account)
+            pairs = found.pairs
+            if self.verify and self.keep == "first":  # of any other order no ledger tells who would move up
+                fellows = fellow_pairs(sets, buckets, order, found, self.threshold)
+                pairs, account = joined(pairs, fellows), {**account, "fellow_pairs": int((fellows.kept != fellows.dropped).sum())}
+        return decisions(found.twin, found.value, alive, pairs, account)
 
-    def _found(self, sets: Sets, order: np.ndarray, eligible: np.ndarray) -> Found:
+    def _shared(self, sets: Sets, eligible: np.ndarray) -> Buckets:
         """The second reading of the grid only proposes; without verification it would drop what 14 x 8 does not."""
         bands = sets.columns(2 * self.buckets if self.verify else self.buckets)
-        buckets = shared_buckets(bands, eligible, len(sets.counts))
-        return verified_twins(sets, buckets, order, self.threshold) if self.verify else linked_twins(sets, buckets, order)
+        return shared_buckets(bands, eligible, len(sets.counts))
 
     def _account(self, sets: Sets, eligible: np.ndarray, found: Found) -> dict:
         verified = int((found.pairs.jaccard >= self.threshold).sum())

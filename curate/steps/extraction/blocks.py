@@ -63,8 +63,11 @@ class Page:
     """Blocks behind which a table cell ends, though their row goes on in the next block."""
 
 
-_FURNITURE = "nav, footer, .mw-editsection, .mw-cite-backlink, sup.reference, .headerlink, .noprint"
-"""What surrounds text, and what wikis and documentation generators put inside it: edit links, note numbers, anchors."""
+_FURNITURE = (
+    "nav, footer, [role=navigation], [role=dialog], .sr-only, .visually-hidden, .screen-reader-text, "
+    ".mw-editsection, .mw-cite-backlink, sup.reference, .headerlink, .noprint"
+)
+"""What surrounds text or pops up over it, and what wikis and documentation generators put inside it: edit links, note numbers, anchors."""
 _BODY = "h1, article, main, pre"
 """What shows that furniture was opened and never closed, so that the page hangs in it."""
 
@@ -91,6 +94,10 @@ def _uncommented(source: str) -> str:
     before, *pieces = source.split("<!--")
     return before + "".join(piece.partition("-->")[2] for piece in pieces)
 
+
+_COMPLAINT = re.compile(r"(?:PHP )?(?:Warning|Notice|Deprecated|Strict Standards|Fatal error|Parse error): .+ on line \d+", re.S)
+"""What PHP writes between the elements of a page when its program is at fault."""
+_QUOTES_CODE = frozenset({"p", "li", "td", "dd", "pre", "blockquote"})
 
 _OPEN, _CLOSE, _CELL, _LINE, _LINK, _EMPHASIS, _CODE = range(7)
 _KINDS = {tag: _OPEN for tag in _BLOCK} | {f"/{tag}": _CLOSE for tag in _BLOCK}
@@ -218,7 +225,7 @@ class _Reader:
         if text[-1:] == "\t":
             text = text.rstrip("\t")
             page.ends_cell.add(len(page.text))
-        if text:
+        if text and not (" on line " in text and self._is_complaint(text)):
             page.text.append(text)
             page.container.append(self.open[-1] if self.open else 0)
             page.linked.append(self.linked)
@@ -226,6 +233,11 @@ class _Reader:
             page.emphasis.append(self.emphasis)
         self.parts = []
         self.linked = self.links = self.emphasis = 0
+
+    def _is_complaint(self, text: str) -> bool:
+        """True for a server's error message that nobody wrote about."""
+        around = self.page.tag[self.open[-1]] if self.open else ""
+        return around not in _QUOTES_CODE and _COMPLAINT.fullmatch(text) is not None
 
 
 def _unescaped(text: str) -> str:

@@ -11,11 +11,15 @@ from selectolax.lexbor import LexborHTMLParser
 
 from curate.steps.extraction.blocks import read_blocks
 from curate.steps.extraction.density import dense_blocks
+from curate.steps.extraction.hidden import stated_body, uncovered
 from curate.steps.extraction.model import load_model, main_blocks
 from curate.steps.extraction.render import render
 
 Engine = Callable[[str, LexborHTMLParser], str]
 """A page's source and its tree, which the engine may take apart, to text."""
+
+SHORT = 250
+"""Characters of main text below which a page may hide the rest."""
 
 AGREEMENT = 0.85
 """Dice overlap of word 4-grams from which two extractors are taken to agree."""
@@ -60,18 +64,31 @@ def agree_engine(markdown: bool = False) -> Engine:
 
 
 def blocks_engine(markdown: bool = False) -> Engine:
-    """Our own: a small learned classifier over the page's blocks, see model.py."""
+    """Our own: a small learned classifier over the page's blocks, see model.py.
+
+    Where it finds less than `SHORT` the page is read again with what surrounds text, then with what is hidden.
+    """
     model = load_model()
 
+    def main_text(tree: LexborHTMLParser, furniture: bool = False) -> str:
+        page = read_blocks(tree, furniture)
+        return render(page, main_blocks(page, model), markdown)
+
     def run(html: str, tree: LexborHTMLParser) -> str:
-        page = read_blocks(tree, furniture=False)
-        chosen = main_blocks(page, model)
-        if not chosen:
-            page = read_blocks(LexborHTMLParser(html))
-            chosen = main_blocks(page, model)
-        return render(page, chosen, markdown)
+        text = main_text(tree) or main_text(LexborHTMLParser(html), furniture=True)
+        if len(text) >= SHORT:
+            return text
+        hidden = [main_text(LexborHTMLParser(bare)) for bare in uncovered(html)]
+        longest = max([*hidden, stated_body(html)], key=len)
+        return longest if len(longest) > max(2 * len(text), SHORT) else text or longest or _densest(html, markdown)
 
     return run
+
+
+def _densest(html: str, markdown: bool) -> str:
+    """The densest running text of a page in which the model sees none."""
+    page = read_blocks(LexborHTMLParser(html))
+    return render(page, dense_blocks(page), markdown)
 
 
 def dice(first: str, second: str) -> float:

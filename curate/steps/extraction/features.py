@@ -7,8 +7,9 @@ logarithms, everything relative to the page is a share between 0 and 1.
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache, reduce
 from itertools import compress, repeat
+from operator import or_
 
 import numpy as np
 
@@ -32,9 +33,32 @@ _TAG_GROUP = {
     "pre": 5, "blockquote": 6, "figcaption": 7, "caption": 7, "figure": 7, "legend": 7, "summary": 7,
 }  # fmt: skip
 
+_TOPIC = {
+    "comments": r"comment|kommentar|coment[aá]ri|disqus|leserbrief|respond|repl(?:y|ies)|review|discuss",
+    "related": r"relat|recommend|recomend|teaser|promo|similar|popular|outbrain|taboola|recirc|lidas|leia|empfehl|verwandt",
+    "consent": r"cookie|consent|gdpr|dsgvo|lgpd|privacy|modal|popup|overlay|dialog|lightbox|offcanvas",
+    "sharing": r"shar(?:e|ing)|social|newsletter|subscri|assin|paywall|signup|login",
+    "author": r"author|autor|byline|^bio|profile|perfil",
+    "caption": r"caption|legend|credit|copyright|bildunter",
+    "aside": r"sidebar|widget|aside|^rail|marginal|factbox|infobox",
+    "menu": r"menu|^nav|breadcrumb|foot|head|toolbar|pagina|^tags?$",
+    "body": r"^(?:article|entry|story|post|body|text|copy)|richtext|materia|noticia",
+}  # fmt: skip
+"""What the names of elements say of everything inside them, in the languages of most pages; learned weights fill in the rest."""
+TOPICS = tuple(_TOPIC)
+_TOPIC_BITS = [(1 << index, re.compile(pattern).search) for index, pattern in enumerate(_TOPIC.values())]
+
+
+@lru_cache(MAX_KNOWN)
+def topics_of(part: str) -> int:
+    """The topics that a part of a name tells, one bit each."""
+    return sum([bit for bit, tells in _TOPIC_BITS if tells(part)])
+
+
+
 _TEXT = (
     "length", "words", "linked", "links", "emphasis", "word_length", "digits", "capitals", "stops", "commas", "lines", "bars",
-    "ends_in_stop", "ends_in_colon", "is_repeated", "opening",
+    "ends_in_stop", "ends_in_colon", "is_repeated", "opening", "cookies",
 )  # fmt: skip
 _NEIGHBOUR = ("length", "linked", "stops", "path")
 _AROUND = tuple(f"{name}{step:+d}" for step in (-2, -1, 1, 2) for name in _NEIGHBOUR)
@@ -43,7 +67,9 @@ _LEVELS = tuple(f"{name}^{level}" for level in (0, 1, 2, 4) for name in _CONTAIN
 _PATH = ("own", "parent", "grandparent", "path", "depth")
 _PAGE = ("place", "character_place", "page_text", "page_linked", "page_blocks", "page_prose", "after_h1", "from_h1")
 _STRETCH = ("in_stretch", "to_stretch")
-NAMES = (*_TEXT, *TAGS, *PLACES, *_PATH, *_LEVELS, *_AROUND, *_PAGE, *_STRETCH)
+_LIKE = ("like^1", "like^2", "like^4")
+"""How many containers of the page are named as the one 1, 2 and 4 levels above: teasers and comments come in rows."""
+NAMES = (*_TEXT, *TAGS, *PLACES, *TOPICS, *_PATH, *_LIKE, *_LEVELS, *_AROUND, *_PAGE, *_STRETCH)
 
 _FIELD = 21
 """Bits that a count takes in a sum of packed counts: three counts in one number, each below two million."""
@@ -94,27 +120,29 @@ class NameWeights:
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         self.weights = weights
-        self.known: dict[str, float] = {}
+        self.known: dict[str, tuple[float, int]] = {}
 
-    def of(self, elements: set[tuple[str, str]]) -> dict[tuple[str, str], float]:
-        """The weight of each pair of a tag and its attributes."""
+    def of(self, elements: set[tuple[str, str]]) -> dict[tuple[str, str], tuple[float, int]]:
+        """The weight of each pair of a tag and its attributes, and the topics they name, one bit each."""
         if len(self.known) > MAX_KNOWN:
             self.known.clear()
         known, found = self.known, {}
         for element in elements:
             tag, attributes = element
-            total = self.weights.get(f"<{tag}>", 0.0)
+            total, topics = self.weights.get(f"<{tag}>", 0.0), 0
             for value in named_values(attributes) if attributes else ():
-                weight = known.get(value)
-                total += self._learnt(value) if weight is None else weight
-            found[element] = total
+                weight, bits = known.get(value) or self._learnt(value)
+                total += weight
+                topics |= bits
+            found[element] = total, 0 if tag == "body" else topics
         return found
 
-    def _learnt(self, value: str) -> float:
-        weight = sum(map(self.weights.get, name_parts(value), repeat(0.0)))
+    def _learnt(self, value: str) -> tuple[float, int]:
+        parts = name_parts(value)
+        learnt = sum(map(self.weights.get, parts, repeat(0.0))), reduce(or_, map(topics_of, parts), 0)
         if len(value) <= MAX_VALUE:
-            self.known[value] = weight
-        return weight
+            self.known[value] = learnt
+        return learnt
 
 
 def opening_words(text: str) -> list[str]:
@@ -126,10 +154,10 @@ def features(page: Page, name_weights: NameWeights, words: Mapping[str, float]) 
     """float32 of shape (blocks, len(NAMES)), column by column in memory. `words` weighs the words of openings."""
     at, parent = np.array(page.container), np.array(page.parent)
     text = _text_columns(page, words)
-    path, places = _path_columns(page, at, parent, name_weights)
-    columns = np.empty((len(NAMES), len(at)), dtype=np.float32)
     above = ancestors(at, parent)
-    parts = (text, _tag_columns(page), places, path, _level_columns(page, text, above), _around_columns(text, path[3]),
+    path, places, like = _path_columns(page, at, parent, name_weights)
+    columns = np.empty((len(NAMES), len(at)), dtype=np.float32)
+    parts = (text, _tag_columns(page), places, path, like[above[1:]], _level_columns(page, text, above), _around_columns(text, path[3]),
              _page_columns(page, text), _stretch_columns(text, places))  # fmt: skip
     row = 0
     for part in parts:
@@ -159,7 +187,7 @@ def _text_columns(page: Page, words: Mapping[str, float]) -> np.ndarray:
         np.log1p(size), np.log1p(count), np.minimum(linked / size, 1), np.log1p(links), np.minimum(emphasis / size, 1),
         np.minimum(size / count, 30), digits / size, capitals / size, np.log1p(stops), np.log1p(commas),
         np.log1p([text.count("\n") for text in texts]), bars / count,
-        last & 1, last >> _FIELD & 1, [seen[text] > 1 for text in texts], opening,
+        last & 1, last >> _FIELD & 1, [seen[text] > 1 for text in texts], opening, ["ookie" in text for text in texts],
     ))  # fmt: skip
 
 
@@ -168,23 +196,24 @@ def _tag_columns(page: Page) -> np.ndarray:
     return groups == np.arange(len(TAGS))[:, None]
 
 
-def _path_columns(page: Page, at: np.ndarray, parent: np.ndarray, names: NameWeights) -> tuple[np.ndarray, np.ndarray]:
-    """What the names of a block's container and its ancestors weigh, and which places it lies in."""
+def _path_columns(page: Page, at: np.ndarray, parent: np.ndarray, names: NameWeights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the names of a block's container and its ancestors weigh, which places and topics it lies in, and by container its likes."""
     elements = list(zip(page.tag, page.attributes, strict=True))
     holds = [first < end for first, end in zip(page.first, page.end, strict=True)]
     weights = names.of(set(compress(elements, holds)))
-    own = [weights[element] if full else 0.0 for element, full in zip(elements, holds, strict=True)]
+    own = [weights[element] if full else (0.0, 0) for element, full in zip(elements, holds, strict=True)]
     path, depth, places, place_of = [0.0], [0], [0], _PLACE.get
-    for weight, above, tag in zip(own, [-1, *page.parent[1:]], page.tag, strict=True):
+    for (weight, topics), above, tag in zip(own, [-1, *page.parent[1:]], page.tag, strict=True):
         path.append(path[above + 1] + weight)
         depth.append(depth[above + 1] + 1)
-        places.append(places[above + 1] | place_of(tag, 0))
-    one = np.array(own)
+        places.append(places[above + 1] | place_of(tag, 0) | topics << len(PLACES))
+    one = np.array([weight for weight, _ in own])
     two = one[parent]
     two[0] = 0.0
     three = np.where(parent > 0, two[parent], 0.0)
-    bits = np.array(places[1:])[at] >> np.arange(len(PLACES))[:, None] & 1
-    return np.array((one[at], two[at], three[at], np.array(path[1:])[at], np.array(depth[1:])[at])), bits
+    bits = np.array(places[1:])[at] >> np.arange(len(PLACES) + len(TOPICS))[:, None] & 1
+    _, kind, count = np.unique(one, return_inverse=True, return_counts=True)
+    return np.array((one[at], two[at], three[at], np.array(path[1:])[at], np.array(depth[1:])[at])), bits, np.log1p(count)[kind]
 
 
 def container_sums(page: Page, columns: np.ndarray) -> np.ndarray:

@@ -15,6 +15,8 @@ _WHERE = (
     "math, .katex-html, img.mwe-math-fallback-image-inline, img.mwe-math-fallback-image-display, "
     "script[type^='math/tex']"
 )
+_SIGN = b"math"
+"""In the source of every page with a formula that keeps its source: looking for it costs a tenth of looking for elements."""
 _ANNOTATION = "annotation[encoding='application/x-tex']"
 _DRAWN = ".MathJax, .MathJax_Preview, .MathJax_Display, .MathJax_SVG, .MathJax_SVG_Display, .MathJax_CHTML"
 _STYLE = re.compile(r"\{\s*\\(?:displaystyle|textstyle)\b\s*(.*)\}", re.S)
@@ -25,7 +27,7 @@ def keep_formulas(tree: LexborHTMLParser) -> bool:
 
     True where any was found.
     """
-    if tree.root is None:
+    if tree.root is None or _SIGN not in tree.raw_html:
         return False
     nodes = tree.css(_WHERE)
     if any(node.tag == "script" for node in nodes):

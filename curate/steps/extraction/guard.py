@@ -29,7 +29,7 @@ MAX_STEPS = 20_000_000
 _TAG = re.compile(r"<(/?[a-zA-Z][^\s/>]*)")
 _LONG = 20_000
 _ATTRIBUTE = re.compile(r"""[^\s"'=]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"']+))?""")
-_OPAQUE = re.compile(r"<!--.*?(?:-->|\Z)|<(script|style|textarea|title|xmp|noscript)\b.*?(?:</\1|\Z)", re.I | re.S)
+_OPAQUE = re.compile(r"<!--.*?(?:-->|\Z)|<(script|style|textarea|title|xmp)\b.*?(?:</\1|\Z)", re.I | re.S)
 
 _FLAT = frozenset(
     "area base br col embed hr img input link meta param source track wbr "  # never hold anything

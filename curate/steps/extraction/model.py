@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from curate.steps.extraction.blocks import Page
+from curate.steps.extraction.comments import without_comments
 from curate.steps.extraction.features import NameWeights, ancestors, container_sums, features
-from curate.steps.extraction.wholes import with_whole_parts
+from curate.steps.extraction.wholes import with_siblings, with_whole_parts
 
 MODEL = Path(__file__).parents[1] / "models" / "blocks.npz"
 
@@ -132,6 +133,21 @@ def main_blocks(page: Page, model: Model) -> list[int]:
     return chosen_blocks(page, chances(page, model), model.threshold) if page.text else []
 
 
+LOW, LEAST_SURE = 0.6, 0.6
+"""A share of the threshold, and of the text above that share what must be above the threshold too."""
+
+LOWEST = 0.2
+"""A share of the threshold: nothing below is kept for the sake of what is around it, but for tables, lists and listings."""
+
+
 def chosen_blocks(page: Page, chance: np.ndarray, threshold: float) -> list[int]:
-    """The blocks more likely than `threshold`, tables and listings as a whole."""
-    return with_whole_parts(page, np.flatnonzero(chance > threshold).tolist())
+    """The blocks more likely than `threshold`, completed to whole paragraphs, lists, tables and listings; no comments on articles.
+
+    A page of an unfamiliar kind (a forum, a gallery, a catalogue) makes the model doubt all of its text alike:
+    where most of it is just below the threshold that is taken too, instead of splinters of it.
+    """
+    size = np.array(list(map(len, page.text)))
+    likely, possible = chance > threshold, chance > LOW * threshold
+    doubtful = size[likely].sum() < LEAST_SURE * size[possible].sum()
+    chosen = np.flatnonzero(possible if doubtful else likely).tolist()
+    return with_whole_parts(page, without_comments(page, with_siblings(page, chosen, (chance > LOWEST * threshold).tolist())))

@@ -248,6 +248,21 @@ def _first_byte(session: "requests.Session | ModuleType", url: str, headers: dic
         return version
 
 
+def gives_ranges(path: str, network: Network) -> bool:
+    """Whether a part of a remote file can be had without what stands before it."""
+    if not path.startswith(("http://", "https://", "hf://")):
+        return True
+    import requests
+
+    url, headers = http_address(path)
+    asked = {**HEADERS, "Range": "bytes=0-0", **headers}
+    try:
+        with requests.get(url, headers=asked, stream=True, timeout=(network.timeout, network.timeout)) as response:
+            return response.status_code == 206
+    except requests.RequestException:
+        return False
+
+
 def open_remote(path: str, version: Version | None, network: Network) -> BinaryIO:
     """A buffered, seekable file of one version; the first version met where none is given."""
     if path.startswith(("http://", "https://", "hf://")):

@@ -159,7 +159,10 @@ def _records(reader: Iterator[list[str]]) -> Iterator[list[str] | str]:
 
 
 def require_column(columns: list[str], label: str, source: Source) -> None:
-    """UsageError where the column that holds the text, or the page, is not among those of a table."""
+    """UsageError where a name stands twice, or the column that holds the text, or the page, is not among a table's."""
+    twins = sorted({name for name in columns if name and columns.count(name) > 1})
+    if twins:
+        raise UsageError(f"{label}: holds column '{twins[0]}' more than once, and one would be lost; rename all but one")
     if source.raw:
         return
     key = "html_field" if source.html_field else "text_field"

@@ -28,6 +28,7 @@ function made(name, style, text) {
   const node = document.createElement(name);
   if (style) node.className = style;
   node.textContent = text;
+  node.dir = "auto";
   return node;
 }
 

@@ -55,7 +55,6 @@ def topics_of(part: str) -> int:
     return sum([bit for bit, tells in _TOPIC_BITS if tells(part)])
 
 
-
 _TEXT = (
     "length", "words", "linked", "links", "emphasis", "word_length", "digits", "capitals", "stops", "commas", "lines", "bars",
     "ends_in_stop", "ends_in_colon", "is_repeated", "opening", "cookies",

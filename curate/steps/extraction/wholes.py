@@ -38,11 +38,14 @@ def with_whole_parts(page: Page, chosen: Sequence[int]) -> list[int]:
 
 def with_siblings(page: Page, chosen: Sequence[int], possible: Sequence[bool]) -> list[int]:
     """The chosen blocks and those like most of what is chosen around them, as far as they are possible."""
-    kept, begun, rows = set(chosen), set(chosen), dict[tuple[int, str], list[int]]()
-    for block, container in enumerate(page.container):
-        rows.setdefault((page.parent[container], page.tag[container]), []).append(block)
+    kept, begun = set(chosen), set(chosen)
+    kinds = [(page.parent[container], page.tag[container]) for container in page.container]
+    rows: dict[tuple[int, str], list[int]] = {kinds[block]: [] for block in chosen}
+    for block, kind in enumerate(kinds):
+        if kind in rows:
+            rows[kind].append(block)
     for (_, tag), row in rows.items():
-        if len(row) > 1 and not kept.isdisjoint(row) and _share(page, row, begun) >= SIBLING_SHARE:
+        if len(row) > 1 and _share(page, row, begun) >= SIBLING_SHARE:
             least = 1 if tag in _ITEMS else LEAST_SIBLING
             kept.update(block for block in row if possible[block] and _runs(page, block, least))
     return sorted(kept)

@@ -4,8 +4,6 @@ A rank's output is a directory with `units`, `ledger` and `dropped` Parquet and 
 renamed into place as a whole, so it is there complete or not at all.
 """
 
-import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from curate.rows import SHAPES, arrow_schema
 from curate.stages.collection import rarely_collected
 from curate.stages.ingest import Ingest, IngestJob, rank_directory
 from curate.stages.ingest_rows import excerpt, whole_row
+from curate.stages.segments import appearing
 from curate.stages.tables import Table
 from curate.stages.web_units import to_ledger
 from curate.steps.sources.account import Account
@@ -95,13 +94,8 @@ def run_rank(directory: Path, task: dict, heartbeat: Heartbeat) -> None:
     job = IngestJob.model_validate_json((directory / "job.json").read_bytes())
     rank = task["rank"]
     heartbeat.begin_rank(rank)
-    final = rank_directory(directory, rank)
-    for stale in final.parent.glob(f"{final.name}.*.tmp"):
-        shutil.rmtree(stale)
-    temporary = final.with_name(f"{final.name}.{os.getpid()}.tmp")
-    temporary.mkdir(parents=True)
-    write_json(temporary / "rank.json", _run(job, rank, task["skip"], heartbeat, temporary))
-    temporary.rename(final)
+    with appearing(rank_directory(directory, rank)) as temporary:
+        write_json(temporary / "rank.json", _run(job, rank, task["skip"], heartbeat, temporary))
 
 
 def _run(job: IngestJob, rank: int, skip: dict[str, list], heartbeat: Heartbeat, directory: Path) -> dict:

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from curate.config import Model, UsageError
 from curate.stages.given import From
-from curate.stages.segments import Segment, segments_of
+from curate.stages.segments import Job, Segment, segments_of
 from curate.stages.web_alarm import Alarm
 from curate.steps.rows.refined import AnyRefined, name_of, part_of
 from curate.steps.rows.unit import RowStep
@@ -64,10 +64,9 @@ class RowRank(Model):
     """So many rows are read."""
 
 
-class RefineJob(Model):
-    """All that a worker must know; written to `job.json` in the work directory."""
+class RefineJob(Job):
+    """All that a worker must know."""
 
-    directory: Path
     stage: Refine
     shape: str
     ranks: list[RowRank]

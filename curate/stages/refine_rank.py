@@ -24,7 +24,7 @@ from curate.stages.refine_apply import apply, compared
 from curate.stages.refine_columns import patched
 from curate.stages.refine_read import Read, read
 from curate.stages.refine_units import STATE, Row, excerpt, final_columns, is_rewritten, recounted, to_state, told
-from curate.stages.segments import Meter, Segment, Skips, appearing, rank_directory, skips_of
+from curate.stages.segments import Meter, Segment, Skips, begun, job_of, skips_of
 from curate.stages.tables import Table
 from curate.stages.web_units import to_ledger
 from curate.steps.rows.parts import rewritten
@@ -170,22 +170,11 @@ class Write:
             part.close()
 
 
-_JOBS: dict[Path, RefineJob] = {}
-"""The job a worker process serves, read once: loaded models and lists live in its steps."""
-
-
 def run_rank(directory: Path, task: dict, heartbeat: Heartbeat) -> None:
     """Run one rank of one segment and rename its output into place; `task` is {segment, rank, skip}."""
-    if directory not in _JOBS:
-        job = RefineJob.model_validate_json((directory / "job.json").read_bytes())
-        _JOBS[directory] = job.model_copy(update={"directory": directory})  # on another machine it may lie elsewhere
-    job = _JOBS[directory]
-    segment, rank = job.stage.segments()[task["segment"]], task["rank"]
-    for step in segment.steps:
-        step.warm_up()
-    heartbeat.begin_rank(rank)
-    with appearing(rank_directory(directory, segment.number, rank)) as temporary:
-        write_json(temporary / "rank.json", _run(job, segment, rank, skips_of(task["skip"]), heartbeat, temporary))
+    job = job_of(RefineJob, directory)
+    with begun(job.stage, directory, task, heartbeat) as (segment, temporary):
+        write_json(temporary / "rank.json", _run(job, segment, task["rank"], skips_of(task["skip"]), heartbeat, temporary))
 
 
 def _run(job: RefineJob, segment: Segment, rank: int, skips: Skips, heartbeat: Heartbeat, directory: Path) -> dict:

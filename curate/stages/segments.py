@@ -9,8 +9,9 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 import orjson
 import pyarrow as pa
@@ -18,7 +19,9 @@ import pyarrow.parquet as pq
 
 from curate import ledger
 from curate.artifact import write_json
+from curate.config import Model
 from curate.executors import Wave
+from curate.heartbeat import Heartbeat
 from curate.stages.accounts import sum_steps
 from curate.steps.barrier import Barrier
 from curate.steps.step import Step
@@ -34,6 +37,21 @@ class Segment(NamedTuple):
     steps: list[Step]
     barriers: list[Barrier]
     last: bool
+
+
+class Segmented(Protocol):
+    """A stage whose steps run in segments."""
+
+    def segments(self) -> list[Segment]: ...
+
+
+class Job(Model):
+    """What a worker must know, at the least; stages add to it what they read. Written to `job.json` in the work directory."""
+
+    directory: Path
+
+
+Told = TypeVar("Told", bound=Job)
 
 
 class Meter:
@@ -89,6 +107,24 @@ def appearing(final: Path) -> Iterator[Path]:
     temporary.mkdir(parents=True)
     yield temporary
     temporary.rename(final)
+
+
+@cache
+def job_of(shape: type[Told], directory: Path) -> Told:
+    """The job that a worker process serves, read once: loaded models and lists live in its steps."""
+    job = shape.model_validate_json((directory / "job.json").read_bytes())
+    return job.model_copy(update={"directory": directory})  # on another machine it may lie elsewhere
+
+
+@contextmanager
+def begun(stage: Segmented, directory: Path, task: dict, heartbeat: Heartbeat) -> Iterator[tuple[Segment, Path]]:
+    """A rank that a task names, {segment, rank, ...}: its segment, ready, and a directory to write into that appears as a whole."""
+    segment, rank = stage.segments()[task["segment"]], task["rank"]
+    for step in segment.steps:
+        step.warm_up()
+    heartbeat.begin_rank(rank)
+    with appearing(rank_directory(directory, segment.number, rank)) as temporary:
+        yield segment, temporary
 
 
 def skips_of(given: dict[str, list]) -> Skips:

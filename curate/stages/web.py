@@ -4,13 +4,12 @@ Steps are cut into segments at the barriers (deduplication), which must see all 
 within a segment each rank streams alone, between two segments the barriers decide once.
 """
 
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from curate.config import Model
-from curate.stages.segments import Segment, segments_of
+from curate.stages.segments import Job, Segment, segments_of
 from curate.stages.web_alarm import Alarm
 from curate.steps import AnyStep
 from curate.steps.sources import Source, or_paths
@@ -64,10 +63,9 @@ class Web(Model):
         return whole[:_HEAD] if self.dropped_text == "head" else whole
 
 
-class WebJob(Model):
-    """All that a worker must know; written to `job.json` in the work directory."""
+class WebJob(Job):
+    """All that a worker must know."""
 
-    directory: Path
     stage: Web
     ranks: list[Rank]
     limit: int | None

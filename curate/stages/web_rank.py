@@ -16,7 +16,7 @@ from datatrove.pipeline.base import PipelineStep
 from curate.artifact import write_json
 from curate.heartbeat import Heartbeat
 from curate.ledger import DROPPED, PART
-from curate.stages.segments import Meter, Segment, Skips, appearing, rank_directory, skips_of
+from curate.stages.segments import Meter, Segment, Skips, begun, job_of, rank_directory, skips_of
 from curate.stages.tables import Table
 from curate.stages.web import Web, WebJob
 from curate.stages.web_barrier import decided, decisions
@@ -180,22 +180,11 @@ class Write(PipelineStep):
             self.dropped.add({"id": unit.id, "text": unit.text_before, "metadata": metadata_of(unit)})
 
 
-_JOBS: dict[Path, WebJob] = {}
-"""The job a worker process serves, read once: loaded models and lists live in its steps."""
-
-
 def run_rank(directory: Path, task: dict, heartbeat: Heartbeat) -> None:
     """Run one rank of one segment and rename its output into place; `task` is {segment, rank, skip}."""
-    if directory not in _JOBS:
-        job = WebJob.model_validate_json((directory / "job.json").read_bytes())
-        _JOBS[directory] = job.model_copy(update={"directory": directory})  # on another machine it may lie elsewhere
-    job = _JOBS[directory]
-    segment, rank = job.stage.segments()[task["segment"]], task["rank"]
-    for step in segment.steps:
-        step.warm_up()
-    heartbeat.begin_rank(rank)
-    with appearing(rank_directory(directory, segment.number, rank)) as temporary:
-        account = _run_pipeline(job, segment, rank, skips_of(task["skip"]), heartbeat, temporary)
+    job = job_of(WebJob, directory)
+    with begun(job.stage, directory, task, heartbeat) as (segment, temporary):
+        account = _run_pipeline(job, segment, task["rank"], skips_of(task["skip"]), heartbeat, temporary)
         write_json(temporary / "rank.json", account)
 
 

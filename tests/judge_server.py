@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from judge_streaming import events
 from judge_truth import Truth, uniform
 
 BROKEN = ("garbage", "cut", "empty", "refusal")
@@ -198,12 +199,14 @@ def packed(status: int, body: bytes, extra: str = "") -> bytes:
 
 async def chat(server: Server, body: bytes, writer: asyncio.StreamWriter) -> bool:
     """Answer a chat request; False where the connection is to be cut."""
-    status, reply, fault = server.answer(json.loads(body), "chat")
+    request = json.loads(body)
+    status, reply, fault = server.answer(request, "chat")
     await asyncio.sleep(server.config.get("latency_s", 0))
     if reply is None:
         await asyncio.sleep(3600)
         return False
-    whole = packed(status, json.dumps(reply).encode(), f"Retry-After: {server.config.get('retry_after_s', 0)}\r\n" if status == 429 else "")
+    said = events(reply) if request.get("stream") and status == 200 else json.dumps(reply).encode()
+    whole = packed(status, said, f"Retry-After: {server.config.get('retry_after_s', 0)}\r\n" if status == 429 else "")
     if fault == "garbage":
         whole = packed(200, b'{"id": "chatcmpl-x", "choices": [{"mess')
     writer.write(whole[: len(whole) - 20] if fault == "cut" else whole)

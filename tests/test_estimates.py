@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from conftest import ROOT, SAMPLE
 from judge_server import running
@@ -191,6 +192,27 @@ def test_of_a_large_remote_table_the_beginning_is_enough_where_it_can_be_had_alo
         site.ranges = ranges
         found, _ = estimated(recipe(tmp_path, f"ingest: {{source: {site.url}/big.parquet, format: alpaca}}"), tmp_path / "runs")
     assert [one and one.calls for one in found] == ([6_000, 6_000, 12_000] if ranges else [None] * 3)
+
+
+@pytest.mark.parametrize(("new", "ranges"), [(pa.ipc.new_file, True), (pa.ipc.new_stream, False)])
+def test_of_a_large_remote_arrow_file_the_first_batches_are_enough(tmp_path: Path, new: Callable[..., pa.ipc.RecordBatchStreamWriter], ranges: bool) -> None:
+    rows = [{**row, "input": os.urandom(17_500).hex(), "kind": f"k{number // 100}"} for number, row in enumerate(prompts(2_000))]
+    table = pl.DataFrame(rows).with_columns(pl.col("kind").cast(pl.Categorical)).to_arrow()
+    with new(tmp_path / "big.arrow", table.schema) as writer:
+        writer.write_table(table, max_chunksize=100)
+    with serving({"big.arrow": (tmp_path / "big.arrow").read_bytes()}) as site:
+        site.ranges = ranges
+        found, _ = estimated(recipe(tmp_path, f"ingest: {{source: {site.url}/big.arrow, format: alpaca}}"), tmp_path / "runs")
+    assert [one.calls for one in found] == [pytest.approx(calls, rel=0.02) for calls in (6_000, 6_000, 12_000)]
+
+
+def test_a_large_remote_arrow_file_of_one_batch_is_not_guessed_at(tmp_path: Path) -> None:
+    table = pa.table({"instruction": ["Say something."], "input": ["x" * (65 * 2**20)], "output": ["Yes."]})
+    with pa.ipc.new_file(tmp_path / "big.arrow", table.schema) as writer:
+        writer.write_table(table)
+    with serving({"big.arrow": (tmp_path / "big.arrow").read_bytes()}) as site:
+        found, _ = estimated(recipe(tmp_path, f"ingest: {{source: {site.url}/big.arrow, format: alpaca}}"), tmp_path / "runs")
+    assert found == [None] * 3
 
 
 def test_a_source_in_no_dialect_is_a_mistake_before_the_run_too(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from judge_answering import answering
 from judge_asking import ask, asking, endpoint, question, until
 from judge_server import running
 
@@ -87,6 +88,20 @@ def test_a_refused_key_stops_a_batch_too(tmp_path: Path, monkeypatch: pytest.Mon
         ask(tmp_path / "run", questions(3), endpoint(server.url, **BATCH))
     assert "sk-secret" not in str(caught.value)
     assert not [path for path in (tmp_path / "run").iterdir() if b"sk-secret" in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "error", "said"),
+    [
+        (404, "Not Found", StoppedError, "404 .*Not Found; where it has no Batch API use `mode: live`"),
+        (400, "Batch is not part of the free tier", StoppedError, "refused: 400 Batch is not part of the free tier"),
+        (402, "Insufficient Balance", StoppedError, "402 Insufficient Balance"),
+        (403, "This key may not write files", UsageError, "refused .403 This key may not write files."),
+    ],
+)
+def test_an_endpoint_that_takes_no_batch_says_why_at_once(tmp_path: Path, status: int, message: str, error: type[Exception], said: str) -> None:
+    with answering(status, json.dumps({"error": {"message": message}})) as url, pytest.raises(error, match=said):
+        ask(tmp_path, questions(3), endpoint(url, **BATCH))
 
 
 def test_waits_grow_have_a_ceiling_and_need_no_clock() -> None:

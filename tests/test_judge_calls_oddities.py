@@ -1,21 +1,20 @@
 """What real endpoints answer beside the plain case: each odd reply is read, or ends in its reason with what to set instead."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from judge_stages import JUDGE, run, table
-from loopback import Server, running
+from judge_answering import answering
+from judge_stages import JUDGE, run, table, verdicts
 from mix_artifacts import Row, candidates
 from pydantic import ValidationError
 
 from curate.config import StoppedError, UsageError
 from curate.judges.endpoint import ChatModel
+from curate.judges.journal import Attempt, Journal
 from curate.judges.parse import pairwise_json, pairwise_letter, pairwise_line
 from curate.judges.replies import Raw, read
+from curate.judges.retry import asked_wait
 
 
 def message(content: object, finish: str = "stop", logprobs: object = None, **more: object) -> str:
@@ -63,7 +62,6 @@ def test_an_answer_that_speaks_of_such_marks_is_kept_whole() -> None:
         (message(None, "content_filter"), "content_filter"),
         (message([]), "empty_reply"),
         (message([{"type": "image_url"}, "text"]), "empty_reply"),
-        ('data: {"choices": [{"delta": {"content": "A"}}]}\n\ndata: [DONE]\n', "streamed_reply"),
         ("<!doctype html><title>Open WebUI</title>", "malformed_reply"),
         ("Ollama is running", "malformed_reply"),
         ('{"error": "model is loading"}', "malformed_reply"),
@@ -96,6 +94,47 @@ def test_a_server_that_lists_no_alternatives_tells_the_token_itself() -> None:
     assert pairwise_letter(read(Raw(200, message("A", logprobs={"content": content}))).positions).label == "first"
 
 
+def test_three_lists_side_by_side_are_log_probabilities_too() -> None:
+    """Together's form, which vLLM and llama-cpp-python had before."""
+    lists = {"tokens": ["A", "<|eot|>"], "token_logprobs": [-0.5, -0.1], "top_logprobs": [{"A": -0.5, "B": -1.0}, None]}
+    assert pairwise_letter(read(Raw(200, message("A", logprobs=lists))).positions).logit == pytest.approx(0.5)
+    del lists["top_logprobs"]
+    found = pairwise_letter(read(Raw(200, message("A", logprobs=lists))).positions)
+    assert found.label == "first" and found.flags == ("floored",)
+    assert read(Raw(200, message("A", logprobs={**lists, "tokens": 3}))).positions == ()
+
+
+@pytest.mark.parametrize("finish", ["error", "insufficient_system_resource", "abort", "network_error"])
+def test_a_reply_that_the_endpoint_broke_off_is_no_answer(finish: str) -> None:
+    found = read(Raw(200, message("Verdict: A", finish)))
+    assert (found.failed, found.final, found.text, found.tokens_out) == ("server_error", False, None, 2) and finish in found.detail
+    body = json.loads(message(""))
+    body["choices"][0]["error"] = {"code": 502, "message": "Upstream idle timeout"}
+    assert read(Raw(200, json.dumps(body))).detail == "502 Upstream idle timeout"
+
+
+def test_a_text_that_met_the_models_own_limit_is_a_cut_one() -> None:
+    assert [read(Raw(200, message("Because", finish))).finish for finish in ("length", "model_length", "MAX_TOKENS")] == ["length"] * 3
+    assert read(Raw(200, '{"choices": [{"finish_reason": "length"}]}')).failed == "cut_before_text"
+
+
+@pytest.mark.parametrize("finish", ["content_filter", "SAFETY", "content_filter: PROHIBITED_CONTENT", "sensitive"])
+def test_what_a_filter_took_away_is_no_answer_whatever_it_is_called(finish: str) -> None:
+    assert read(Raw(200, message("Verdict: A", finish))).failed == "content_filter"
+    assert read(Raw(200, json.dumps({"choices": [{"finish_reason": finish}]}))).failed == "content_filter"
+
+
+def test_thoughts_that_stand_in_the_sum_alone_are_paid_for(tmp_path: Path) -> None:
+    body = json.loads(message("A"))
+    body["usage"] = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 60}
+    found = read(Raw(200, json.dumps(body)))
+    assert (found.tokens_in, found.tokens_out) == (5, 55)
+    book = Journal(tmp_path / "calls.sqlite", "run")
+    book.add_all([Attempt(b"k", "e", "m", 200, json.dumps(body)), Attempt(b"l", "e", "m", 200, message("A"))])
+    assert [(one.tokens_in, one.tokens_out) for one in book.sums()] == [(10, 57)]
+    book.close()
+
+
 @pytest.mark.parametrize("said", ["Veredito: A melhor é a B", "A melhor é a B", "Veredito: A\nVeredito: B", "Eu escolho a resposta A."])
 def test_a_verdict_that_is_not_plain_is_unreadable_in_any_language(said: str) -> None:
     assert pairwise_line(said).label == "unreadable"
@@ -115,6 +154,11 @@ COMPLAINTS = [
     ("Invalid value for 'top_logprobs': must be at most 5", "fewer `logprobs`"),
     ("seed: Extra inputs are not permitted", "seed: null"),
     ("'response_format' of type 'json_schema' is not supported", "structured: false"),
+    ('{"detail":[{"type":"extra_forbidden","loc":["body","max_completion_tokens"],"msg":"Extra inputs"}]}', "max_tokens_name: max_tokens"),
+    ("'max_completion_tokens' is not supported by this server", "max_tokens_name: max_tokens"),
+    ("parameter.enable_thinking must be set to false for non-streaming calls", "stream: true"),
+    ("This model only support stream mode, please enable the stream parameter to access the model.", "stream: true"),
+    ("enable thinking can not be support when `stream=False`.", "stream: true"),
     ("max_tokens is too large: 9000. This model supports at most 4096 completion tokens", "a smaller `max_tokens`"),
 ]
 
@@ -131,6 +175,9 @@ def test_a_refused_field_is_told_with_what_to_set_instead(status: int, said: str
     [
         (404, {"detail": "Not Found"}, "model_not_found", "ends in /v1"),
         (404, {"error": "model 'x' not found, try pulling it first"}, "model_not_found", "model 'x' not found"),
+        (200, {"error": "Unexpected endpoint or method. (POST /chat/completions)"}, "model_not_found", "ends in /v1"),
+        (400, {"error": {"message": "No models loaded. Please load a model."}}, "model_not_found", "No models loaded"),
+        (400, {"error": {"message": "Invalid model name passed in model=x."}}, "model_not_found", "Invalid model name"),
         (403, {"error": {"code": "model_not_found", "message": "The project has no access to model `x`"}}, "model_not_found", "no access"),
         (403, {"error": {"message": "Country, region, or territory not supported"}}, "key_refused", "Country"),
         (413, {}, "context_too_long", "413"),
@@ -139,41 +186,45 @@ def test_a_refused_field_is_told_with_what_to_set_instead(status: int, said: str
         (422, {"detail": [{"loc": ["body", "x"], "msg": "field required"}]}, "bad_request", "field required"),
         (429, {"error": {"message": "Too many tokens a minute", "code": "rate_limit_exceeded"}}, "rate_limited", "minute"),
         (529, {"error": {"message": "Overloaded"}}, "server_error", "Overloaded"),
+        (498, {"error": {"message": "Flex tier capacity exceeded"}}, "server_error", "capacity"),
+        (424, {"error": "Request failed during generation", "error_type": "generation"}, "server_error", "during generation"),
+        (400, [{"error": {"code": 400, "message": "Unknown name \"seed\":\nCannot find field."}}], "bad_request", "`seed: null`: Unknown"),
+        (400, [{"error": {"code": 400, "message": "API key not valid. Please pass a valid API key."}}], "key_refused", "not valid"),
+        (403, {"error": {"code": 403, "message": "Your input was flagged", "metadata": {"reasons": ["x"]}}}, "content_filter", "flagged"),
+        (403, {"code": "No permission", "error": "Content violates usage guidelines. Failed check: X"}, "content_filter", "usage guidelines"),
+        (400, {"error": {"message": "Content Exists Risk", "code": "invalid_request_error"}}, "content_filter", "Risk"),
+        (400, {"error": {"code": "data_inspection_failed", "message": "Input data may contain inappropriate content."}}, "content_filter", "Input"),
+        (400, {"error": {"code": "400", "message": "litellm.ContentPolicyViolationError: AzureException"}}, "content_filter", "Azure"),
+        (400, {"error": {"code": "invalid_prompt", "message": "Invalid prompt"}}, "content_filter", "Invalid prompt"),
+        (400, {"error": {"code": 400, "message": "Provider returned error", "metadata": {"raw": "logprobs: no"}}}, "bad_request", "`logprobs`, or 0"),
+        (400, {"error": {"code": "json_validate_failed", "message": "Failed to generate JSON."}}, "malformed_reply", "generate JSON"),
+        (400, {"error": {"code": "tool_use_failed", "message": "Tool choice is none"}}, "called_a_tool", "Tool choice"),
+        (400, {"error": {"code": "400", "type": "budget_exceeded", "message": "Budget has been exceeded!"}}, "quota_used_up", "Budget"),
+        (429, {"error": {"type": "exceeded_current_quota_error", "message": "please check your plan"}}, "quota_used_up", "plan"),
     ],
 )
-def test_an_error_says_what_the_endpoint_said(status: int, body: dict, failed: str, told: str) -> None:
+def test_an_error_says_what_the_endpoint_said(status: int, body: dict | list, failed: str, told: str) -> None:
     found = read(Raw(status, json.dumps(body)))
-    assert found.failed == failed and told in found.detail and len(found.detail) <= 200
+    assert found.failed == failed and told in found.detail and len(found.detail) <= 200 and "\n" not in found.detail
 
 
-@pytest.mark.parametrize("extra", [{"n": 3}, {"temperature": 0}, {"stream": True}, {"top_logprobs": 5}, {"messages": []}])
+def test_a_page_in_place_of_an_error_is_told_on_one_line() -> None:
+    found = read(Raw(503, "<html>\n<h1>503 Service Temporarily\n Unavailable</h1>\n"))
+    assert (found.failed, found.final, found.detail) == ("server_error", False, "503 <html> <h1>503 Service Temporarily Unavailable</h1>")
+
+
+def test_a_wait_that_stands_in_the_body_alone_is_heeded() -> None:
+    body = '[{"error": {"code": 429, "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.5s"}]}}]'
+    assert asked_wait({}, body=body) == 34.5
+    assert asked_wait({"retry-after": "2"}, body=body) == 2.0
+    assert asked_wait({}, body='{"error": "retryDelay"}') is None
+
+
+@pytest.mark.parametrize("extra", [{"n": 3}, {"temperature": 0}, {"top_logprobs": 5}, {"messages": []}])
 def test_a_further_field_that_has_a_setting_of_its_own_is_refused(extra: dict) -> None:
     with pytest.raises(ValidationError, match=f"`{next(iter(extra))}`"):
         ChatModel(endpoint="e", model="m", extra=extra)
     assert ChatModel(endpoint="e", model="m", extra={"stream": False}).parameters(None, 0)["stream"] is False
-
-
-@contextmanager
-def answering(status: int, body: str) -> Iterator[str]:
-    """A server that gives every request the same answer; its base URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body.encode())))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = Server(("127.0.0.1", 0), Handler)
-    with running(server):
-        yield f"http://127.0.0.1:{server.server_port}/v1"
 
 
 def rows(count: int = 3) -> list[Row]:
@@ -185,8 +236,9 @@ def rows(count: int = 3) -> list[Row]:
     [
         (400, json.dumps({"error": {"message": NO_TEMPERATURE}}), StoppedError, "bad_request 6: 400 set `temperature: null`"),
         (404, '{"detail": "Not Found"}', StoppedError, "model_not_found 6: 404 no such model, or no such address"),
-        (200, 'data: {"choices": []}\n\n', StoppedError, "streamed_reply 6: 200 the endpoint streams"),
+        (200, 'data: {"choices": []}\n\n', StoppedError, "malformed_reply 6: 200 no chat completion: it has no choices"),
         (200, "<html>", StoppedError, "malformed_reply 6: 200 no chat completion .a base URL mostly ends in /v1.: <html>"),
+        (400, '[{"error": {"code": 400, "message": "API key not valid."}}]', UsageError, "the API key was refused; set a valid"),
         (401, '{"error": {"message": "bad key"}}', UsageError, "the API key was refused; set a valid CURATE_ENDPOINT_JUDGE_KEY"),
         (403, '{"error": {"message": "Country not supported"}}', UsageError, "refused .403 Country not supported."),
         (402, "{}", StoppedError, "its quota is used up; add credit"),
@@ -203,3 +255,14 @@ def test_replies_that_state_no_tokens_are_warned_of(tmp_path: Path) -> None:
     with answering(200, body) as url:
         made = run("judge", {"use": "pairwise", "judges": [JUDGE]}, table(tmp_path, "p", rows(), "candidates"), tmp_path / "j", url)
     assert any("6 replies state no `usage`" in warning for warning in made.receipt.report["warnings"])
+
+
+def test_log_probabilities_that_do_not_come_are_told_and_the_letter_counts(tmp_path: Path) -> None:
+    block, source = {"use": "pairwise", "judges": [JUDGE]}, table(tmp_path, "p", rows(), "candidates")
+    with answering(200, message("A")) as url:
+        made = run("judge", block, source, tmp_path / "without" / "j", url)
+    assert any("6 replies of model 'judge-a' hold no log-probabilities" in warning for warning in made.receipt.report["warnings"])
+    assert verdicts(made)["label"].to_list() == ["first"] * 6
+    with answering(200, message("A", logprobs=tokens("A"))) as url:
+        made = run("judge", block, source, tmp_path / "with" / "j", url)
+    assert not any("no log-probabilities" in warning for warning in made.receipt.report["warnings"])

@@ -1,5 +1,8 @@
 """Calls that scatter more than the model of a judge explains: simulated judges whose noise is known."""
 
+from collections.abc import Callable
+from itertools import combinations
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -7,8 +10,8 @@ import pytest
 
 from curate.judges.statistics.checks import Check
 from curate.judges.statistics.profile import profiles
-from curate.judges.statistics.scatter import call_noise
-from curate.judges.statistics.soft_labels import sigmoid, soft_label
+from curate.judges.statistics.scatter import call_noise, worth_scatter
+from curate.judges.statistics.soft_labels import log_odds, sigmoid, soft_label
 from curate.judges.verdicts import SCHEMA
 
 PAIRS = 400
@@ -29,7 +32,7 @@ def test_the_error_of_the_labels_is_estimated_without_a_repeated_call_or_gold(no
     assert call_noise(zero, one, []).estimate.value == pytest.approx(error, rel=0.1)
 
 
-@pytest.mark.parametrize(("noise", "holds"), [(0.0, True), (0.02, True), (0.1, False), (0.5, False)])
+@pytest.mark.parametrize(("noise", "holds"), [(0.0, True), (0.03, True), (0.1, False), (0.5, False)])
 def test_calls_that_turn_more_than_a_label_in_a_hundred_are_warned_of(noise: float, holds: bool) -> None:
     for seed in range(10):
         zero, one, _ = orders(noise, seed=seed, pairs=1000)
@@ -37,10 +40,53 @@ def test_calls_that_turn_more_than_a_label_in_a_hundred_are_warned_of(noise: flo
 
 
 def test_the_share_of_wrong_signs_is_told_beforehand() -> None:
-    """Bivariate normal: a gap of deviation 1.5 and noise of 0.3 / sqrt(2) differ in sign by arctan(ratio) / pi."""
-    zero, one, _ = orders(0.3, pairs=20_000)
+    """Bivariate normal: a gap of deviation 1.5 and noise of 0.2 / sqrt(2) differ in sign by arctan(ratio) / pi."""
+    zero, one, _ = orders(0.2, pairs=20_000)
     said = float(call_noise(zero, one, []).sentence.split(" a share of ")[1].split()[0])
-    assert said == pytest.approx(np.arctan(0.3 / np.sqrt(2) / 1.5) / np.pi, rel=0.05)
+    assert said == pytest.approx(np.arctan(0.2 / np.sqrt(2) / 1.5) / np.pi, rel=0.1)
+
+
+@pytest.mark.parametrize("lean", [lambda g: np.exp(-np.abs(g)), lambda g: 1 / (1 + g**2), lambda g: 1 - abs(g) / 4])
+def test_a_lean_that_clear_pairs_have_less_of_is_no_noise(lean: Callable[[np.ndarray], np.ndarray]) -> None:
+    gaps = 1.5 * np.random.default_rng(0).normal(size=2000)
+    assert call_noise(gaps + lean(gaps), lean(gaps) - gaps, []).holds
+
+
+def test_a_judge_that_takes_the_first_place_blindly_now_and_then_is_no_noise() -> None:
+    gaps = 1.5 * np.random.default_rng(0).normal(size=2000)
+    zero, one = (log_odds(0.9 * sigmoid(sign * gaps) + 0.1) for sign in (1, -1))
+    assert call_noise(zero, one, []).holds
+
+
+def compared(noise: float, lean: float, prompts: int = 100, answers: int = 4) -> tuple[np.ndarray, np.ndarray, pl.DataFrame]:
+    """All pairs of some answers in both orders, with a lean of its own to each pair; the gaps by pair."""
+    chance, readings, rows = np.random.default_rng(0), [], []
+    for prompt in range(prompts):
+        worth = chance.normal(size=answers)
+        for a, b in combinations(range(answers), 2):
+            drawn = lean * chance.normal()
+            zero, one = (sign * (worth[a] - worth[b]) + drawn + noise * chance.normal() for sign in (1, -1))
+            readings.append((zero, one))
+            rows.append((f"p{prompt}", f"{a}", f"{b}", (zero - one) / 2))
+    zero, one = np.array(readings).T
+    return zero, one, pl.DataFrame(rows, schema=["row_id", "a", "b", "gap"], orient="row")
+
+
+def test_of_answers_that_were_all_compared_a_lean_to_each_pair_is_no_noise() -> None:
+    zero, one, pairs = compared(0.0, lean=0.3)
+    assert not call_noise(zero, one, []).holds
+    assert call_noise(zero, one, [], worth_scatter(pairs)).holds
+
+
+def test_noise_among_answers_that_were_all_compared_is_still_warned_of() -> None:
+    zero, one, pairs = compared(0.3, lean=0.3)
+    assert worth_scatter(pairs) == pytest.approx(0.3 / np.sqrt(2), rel=0.1)
+    assert not call_noise(zero, one, [], worth_scatter(pairs)).holds
+
+
+def test_pairs_without_a_ring_bound_no_noise() -> None:
+    _, _, pairs = compared(0.3, lean=0.3)
+    assert worth_scatter(pairs.filter(pl.col("a") == "0")) == worth_scatter(pairs.head(12)) == np.inf
 
 
 def test_a_lean_that_length_explains_is_no_noise() -> None:

@@ -105,6 +105,8 @@ class Heard:
         """What an endpoint said of a failure, the first for each reason."""
         self.unbilled = 0
         """Replies that state no tokens, so that no budget can hold them."""
+        self.unweighed: Counter[str] = Counter()
+        """Replies without the log-probabilities that were asked for, by the model's name."""
         self.answered_by: Counter[tuple[str, str]] = Counter()
         """By the model's name as asked and as the endpoint gives it."""
 
@@ -119,6 +121,7 @@ class Heard:
         else:
             self.answered_by[call.model.model, reply.model] += 1
             self.unbilled += not reply.tokens_in + reply.tokens_out
+            self.unweighed[call.model.model] += bool(call.model.logprobs) and not reply.positions
         if self.calls == HOPELESS and self.failed.total() == HOPELESS:
             self.refuse_failures()
         return reply
@@ -149,6 +152,11 @@ class Heard:
         """A sentence for each thing that a reader of the labels must know. A dated name of the model that was asked is none."""
         others = {pair: count for pair, count in sorted(self.answered_by.items()) if not pair[1].startswith(pair[0])}
         named = [f"asked for model '{asked}', answered by '{named}' {count:,} times" for (asked, named), count in others.items()]
+        named += [
+            f"{count:,} replies of model '{asked}' hold no log-probabilities, though they were asked for: "
+            "read as plain text; take an endpoint that gives them, or set `logprobs: 0`"
+            for asked, count in sorted((+self.unweighed).items())
+        ]
         if self.unbilled:
             named.append(f"{self.unbilled:,} replies state no `usage`: their tokens and cost are not counted, and no limit but max_calls holds")
         return named + (["the replies are simulated: no model judged or wrote anything"] if self.simulated else [])

@@ -204,13 +204,15 @@ class Batches:
             asked = None
             try:
                 return await action()
-            except (openai.AuthenticationError, openai.PermissionDeniedError):
-                raise refused(wire.name, wire.address.host) from None
             except openai.APIStatusError as error:
-                if error.status_code < 500 and error.status_code not in (408, 409, 429):
-                    what = f"status {error.status_code} to a batch request; where it has no Batch API use `mode: live`"
-                    raise StoppedError(f"{where}: {what}") from None
-                asked = asked_wait(error.response.headers)
+                body = wire.address.without_key(error.response.text)
+                said = read(Raw(error.status_code, body))
+                if said.failed == "key_refused":
+                    raise refused(wire.name, wire.address.host, said.detail if error.status_code == 403 else "") from None
+                if said.final:
+                    told = f"a batch request was refused: {said.detail}; where it has no Batch API use `mode: live`"
+                    raise StoppedError(f"{where}: {told}") from None
+                asked = asked_wait(error.response.headers, body=body)
             except openai.APIConnectionError:
                 pass
             await asyncio.sleep(backoff(tried, wire.endpoint.backoff_s, bytes(32), asked))

@@ -41,7 +41,11 @@ class ChatModel(Model):
     seed: int | None = Field(0, ge=0, lt=2**31, description="Sent with the draw's number added; null where the endpoint refuses a seed.")
     logprobs: int = Field(0, ge=0, le=20, description="Alternatives told for each token, with their log-probabilities; 0: none.")
     structured: bool = Field(False, description="Replies by JSON schema, where a task has one.")
-    extra: dict[str, object] = Field({}, description="Further fields of the request's body, such as `{reasoning_effort: low}`.")
+    extra: dict[str, object] = Field(
+        {},
+        description="Further fields of the request's body, such as `{reasoning_effort: low}`; for a model that only streams "
+        "`{stream: true, stream_options: {include_usage: true}}`.",
+    )
 
     @field_validator("extra")
     @classmethod
@@ -49,8 +53,6 @@ class ChatModel(Model):
         own = next((name for name in _OWN if name in extra), None)
         if own:
             raise ValueError(f"`{own}` is {_OWN[own]}, and no further field; leave it out of `extra`")
-        if extra.get("stream"):
-            raise ValueError("replies are read whole; leave `stream` out of `extra`")
         return extra
 
     def parameters(self, schema: dict | None, draw: int) -> dict[str, object]:
@@ -147,7 +149,7 @@ def address(name: str, endpoint: Endpoint, environment: Mapping[str, str] = os.e
     if parts is None:
         raise UsageError(f"endpoint '{name}': its address is no http(s) URL; give one such as https://api.openai.com/v1")
     if parts.username or parts.password or parts.query or parts.fragment:
-        told = f"give the bare URL, and the key in {variable(name, 'KEY')}"
+        told = f"give the bare URL (of Azure the one that ends in /openai/v1), and the key in {variable(name, 'KEY')}"
         raise UsageError(f"endpoint '{name}': its address holds a password, a query or a fragment; {told}")
     if parts.path.rstrip("/").endswith("/completions"):
         raise UsageError(f"endpoint '{name}': its address goes as far as one service; give the base URL, mostly up to `/v1`")

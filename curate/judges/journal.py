@@ -14,13 +14,15 @@ from typing import NamedTuple
 from curate.config import UsageError
 from curate.judges.replies import ANSWERS, Raw, Reading, read
 
-_USAGE = "CASE WHEN json_valid(body) THEN max(0, CAST(coalesce(json_extract(body, '$.usage.{}'), 0) AS INTEGER)) ELSE 0 END"
+_COUNT = "max(0, CAST(coalesce(json_extract(body, '$.usage.{}'), 0) AS INTEGER))"
+_IN, _OUT, _ALL = (_COUNT.format(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
+"""As curate.judges.replies counts them."""
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS attempts (
     number INTEGER PRIMARY KEY, key BLOB NOT NULL, run TEXT NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL,
     status INTEGER NOT NULL, body TEXT NOT NULL,
-    tokens_in INTEGER AS ({_USAGE.format("prompt_tokens")}) STORED,
-    tokens_out INTEGER AS ({_USAGE.format("completion_tokens")}) STORED
+    tokens_in INTEGER AS (CASE WHEN json_valid(body) THEN {_IN} ELSE 0 END) STORED,
+    tokens_out INTEGER AS (CASE WHEN json_valid(body) THEN max({_OUT}, {_ALL} - {_IN}) ELSE 0 END) STORED
 );
 CREATE INDEX IF NOT EXISTS by_key ON attempts (key);
 CREATE INDEX IF NOT EXISTS by_run ON attempts (run, endpoint, model, tokens_in, tokens_out);

@@ -48,20 +48,22 @@ STOPS = ("key_refused", "quota_used_up")
 """Failures that end the whole run: every further call would meet them too."""
 _THOUGHT = re.compile(r"<think(?:ing)?>|\[THINK\]")
 _THOUGHT_ENDS = re.compile(r"</think(?:ing)?>|\[/THINK\]")
-_STREAMS = "200 the endpoint streams its replies: set `extra: {stream: false}`, or ask one that sends them whole"
+_ENDINGS = {
+    **dict.fromkeys(("model_length", "max_tokens"), "length"),
+    **dict.fromkeys(("safety", "recitation", "blocklist", "prohibited_content", "spii", "sensitive"), "content_filter"),
+    **dict.fromkeys(("network_error", "insufficient_system_resource", "abort"), "error"),
+}
+"""What Mistral, Gemini, Zhipu, DeepSeek, vLLM and SGLang call the ends of replies, in OpenAI's words and OpenRouter's `error`."""
 
 
 def read(raw: Raw) -> Reading:
     """The reading of an attempt."""
     if raw.status in (UNHEARD, UNREACHED):
         return Reading(raw.reason or "timed_out", False)
-    try:
-        body = orjson.loads(raw.body)
-    except orjson.JSONDecodeError:
-        body = None
-    if raw.status == 200 and not isinstance(body, dict):
-        return _no_json(raw.body)
-    body = body if isinstance(body, dict) else {}
+    body = _object(raw.body)
+    if raw.status == 200 and body is None:
+        return Reading("malformed_reply", False, detail=f"200 no chat completion (a base URL mostly ends in /v1): {_line(raw.body)}"[:200])
+    body = {"message": _line(raw.body)} if body is None else body
     if raw.status == 200 and not (body.get("error") and isinstance(body["error"], dict | str)):
         return _completion(body)
     tokens_in, tokens_out = _usage(body)
@@ -69,11 +71,19 @@ def read(raw: Raw) -> Reading:
     return Reading(said.reason, said.final, detail=said.detail, tokens_in=tokens_in, tokens_out=tokens_out)
 
 
-def _no_json(text: str) -> Reading:
-    """A reply that is no JSON object: one in pieces, a page of another service, or garbage."""
-    if text.lstrip().startswith(("data:", "event:")):
-        return Reading("streamed_reply", True, detail=_STREAMS)
-    return Reading("malformed_reply", False, detail=f"200 no chat completion (a base URL mostly ends in /v1): {text.strip()}"[:200])
+def _line(text: str) -> str:
+    """The beginning of a page or a plain text, on one line."""
+    return " ".join(text[:1000].split())
+
+
+def _object(text: str) -> dict | None:
+    """The JSON object that a body is, or the only one of a list, as Google's endpoints send errors; None where it is none."""
+    try:
+        body = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    alone = body[0] if isinstance(body, list) and len(body) == 1 else body
+    return alone if isinstance(alone, dict) else None
 
 
 def _completion(body: dict) -> Reading:
@@ -86,20 +96,31 @@ def _completion(body: dict) -> Reading:
         "simulated": body.get("system_fingerprint") == "simulated",
     }
     choices = body.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(message, dict):
-        return Reading("malformed_reply", False, detail="200 no chat completion: it has no choices[0].message", **known)
-    finish = choice.get("finish_reason")
-    known["finish"] = finish if isinstance(finish, str) else None
-    if message.get("refusal"):
-        return Reading("refused", True, detail=str(message["refusal"])[:200], **known)
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    message, finish = choice.get("message"), _finish(choice)
+    known["finish"] = finish
+    if choice.get("error") or finish == "error":
+        broken = f"200 the reply broke off: finish_reason is {choice.get('finish_reason')}"
+        return Reading("server_error", False, detail=complaint(200, choice).detail if choice.get("error") else broken, **known)
     if finish == "content_filter":
         return Reading("content_filter", True, **known)
+    if not isinstance(message, dict):
+        if finish == "length":
+            return _wordless({}, known)
+        return Reading("malformed_reply", False, detail="200 no chat completion: it has no choices[0].message", **known)
+    if message.get("refusal"):
+        return Reading("refused", True, detail=_line(str(message["refusal"]))[:200], **known)
     text = _said(message.get("content"))
     if not text.strip():
         return _wordless(message, known)
     return Reading(None, True, text=text, positions=_spoken(_positions(choice.get("logprobs")), message, text), **known)
+
+
+def _finish(choice: dict) -> str | None:
+    """Why a reply ended; `error` where it broke off through no fault of the request."""
+    said = choice.get("finish_reason")
+    name = said.lower().partition(":")[0] if isinstance(said, str) else None
+    return _ENDINGS.get(name, name) if name else None
 
 
 def _said(content: object) -> str:
@@ -123,8 +144,10 @@ def _wordless(message: dict, known: dict) -> Reading:
 
 
 def _usage(body: dict) -> tuple[int, int]:
+    """Tokens in and out; what a model thought is in some endpoints' sum alone (Google's, xAI's), and billed as its reply is."""
     usage = body.get("usage") if isinstance(body.get("usage"), dict) else {}
-    return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    tokens_in, tokens_out, total = (_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
+    return tokens_in, max(tokens_out, total - tokens_in)
 
 
 def _count(value: object) -> int:
@@ -133,11 +156,21 @@ def _count(value: object) -> int:
 
 def _positions(logprobs: object) -> tuple[Position, ...]:
     """The tokens' alternatives, at least the token itself; none where they are absent or not as they should be."""
-    content = logprobs.get("content") if isinstance(logprobs, dict) else None
-    try:
-        return tuple(Position(str(token["token"]), _alternatives(token)) for token in content or [])
-    except (KeyError, TypeError, ValueError):
+    if not isinstance(logprobs, dict):
         return ()
+    try:
+        return tuple(Position(str(token["token"]), _alternatives(token)) for token in logprobs.get("content") or _side_by_side(logprobs))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return ()
+
+
+def _side_by_side(logprobs: dict) -> list[dict]:
+    """Tokens in the form of the older completions, three lists in step, which Together and others keep for chats."""
+    tokens = logprobs.get("tokens") or []
+    tops = [*(logprobs.get("top_logprobs") or []), *[None] * len(tokens)]
+    told = zip(tokens, logprobs.get("token_logprobs") or [], tops, strict=False)
+    listed = ((token, value, [{"token": one, "logprob": odds} for one, odds in (top or {}).items()]) for token, value, top in told)
+    return [{"token": token, "logprob": value, "top_logprobs": top} for token, value, top in listed]
 
 
 def _alternatives(token: dict) -> tuple[tuple[str, float], ...]:

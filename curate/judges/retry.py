@@ -10,6 +10,8 @@ MOST_S = 60.0
 MOST_ASKED_S = 600.0
 """Longest wait that an endpoint may ask for."""
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_DELAY = re.compile(r'"retryDelay":\s*"(\d+(?:\.\d+)?)s"')
+"""What Google's endpoints say in the body, and in no header (google.rpc.RetryInfo)."""
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -23,8 +25,8 @@ def backoff(tried: int, base_s: float, key: bytes, asked_s: float | None) -> flo
     return own if asked_s is None else asked_s + min(own, base_s) * draw
 
 
-def asked_wait(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Seconds that the endpoint asks for by Retry-After (seconds or a date) or x-ratelimit-reset; None: it does not."""
+def asked_wait(headers: Mapping[str, str], now: datetime | None = None, body: str = "") -> float | None:
+    """Seconds that the endpoint asks for by Retry-After (seconds or a date), x-ratelimit-reset or in its body; None: it does not."""
     given = headers.get("retry-after-ms")
     if given and given.strip().isdecimal():
         return min(MOST_ASKED_S, float(given) / 1000)
@@ -36,6 +38,7 @@ def asked_wait(headers: Mapping[str, str], now: datetime | None = None) -> float
     used_up = [what for what in ("requests", "tokens") if headers.get(f"x-ratelimit-remaining-{what}") == "0"]
     names = ["x-ratelimit-reset", *(f"x-ratelimit-reset-{what}" for what in used_up)]
     spans = [_span(text) for name in names if (text := headers.get(name))]
+    spans += [_span(text) for text in _DELAY.findall(body)]
     return max((span for span in spans if span is not None), default=None)
 
 

@@ -11,6 +11,7 @@ from curate.judges.endpoint import Address, Endpoint
 from curate.judges.limits import Pace, Slots
 from curate.judges.replies import UNHEARD, UNREACHED, Raw
 from curate.judges.retry import asked_wait
+from curate.judges.streams import is_stream, whole
 
 if TYPE_CHECKING:
     import openai
@@ -44,15 +45,19 @@ class Wire:
             async with asyncio.timeout(self.endpoint.timeout_s):
                 # By its path, since the typed method spends a millisecond on walking through the messages.
                 answer = await self.client.post("/chat/completions", body=call.request, cast_to=httpx.Response)
-            raw = Raw(200, self.address.without_key(answer.text))
+            raw = self._heard(answer.text)
         except (TimeoutError, openai.APITimeoutError):
             return Raw(UNHEARD, "", "timed_out")
         except openai.APIStatusError as error:
             body = self.address.without_key(error.response.text)
-            raw = Raw(error.status_code, body, wait_s=asked_wait(error.response.headers))
+            raw = Raw(error.status_code, body, wait_s=asked_wait(error.response.headers, body=body))
         except openai.APIConnectionError as error:
             never = type(error.__cause__).__name__ in _NEVER_SENT
             return Raw(UNREACHED if never else UNHEARD, "", "connection_failed" if never else "connection_cut")
         self.heard += 1
         return raw
 
+    def _heard(self, body: str) -> Raw:
+        """A reply without any sight of the key; of a stream what its chunks add up to, since it may be parted anywhere."""
+        said = whole(body) if is_stream(body) else body
+        return Raw(UNHEARD, "", "connection_cut") if said is None else Raw(200, self.address.without_key(said))

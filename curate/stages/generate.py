@@ -15,7 +15,7 @@ from curate.stages.asked import Files, RowsAsked
 class Generation(RowsAsked):
     """What all ways of generating have."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     takes: ClassVar[tuple[str, ...]] = ("document", "conversation", "candidates", "preference", "feedback")
     makes: ClassVar[str] = "candidates"
 

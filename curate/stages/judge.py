@@ -55,7 +55,7 @@ class Aggregated(Model):
 class Judging(RowsAsked):
     """What all ways of judging have."""
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     takes: ClassVar[tuple[str, ...]] = ("candidates", "preference")
 
     seed: int = Field(1, ge=0, description="Of what is drawn: principles, and who is shown first where one order is asked.")

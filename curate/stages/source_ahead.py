@@ -33,9 +33,9 @@ _UNITS = {Ingest: 1_000, Web: 200}
 """Units that are read: rows are read by the thousand a second, pages by the hundred."""
 _FILES = 8
 _REMOTE_BYTES = 64 * 2**20
-"""A remote table is fetched whole before its first row: a larger one is not looked into."""
+"""A remote table is fetched whole before its first row: of a larger one only the beginning is looked into."""
 _COUNTED_BYTES = 16 * 2**20
-"""Of a file of lines, counted; the rest is taken to be like it."""
+"""Of a file of lines, or of a large remote Arrow file, counted; the rest is taken to be like it."""
 
 
 class Sample(NamedTuple):
@@ -94,19 +94,50 @@ def _dear(file: InputFile) -> bool:
 
 
 def _first_rows(file: InputFile, source: Source, folder: Path) -> InputFile | None:
-    """The first rows of a large remote Parquet file as a file of their own; None where they cannot be had without the rest."""
-    if file.format != "parquet" or not gives_ranges(file.path, source.network):
+    """The first rows of a large remote table as a file of their own; None where they cannot be had without the rest."""
+    path = folder / f"first.{file.format}"
+    take = _first_group if file.format == "parquet" else _first_batches
+    if not (gives_ranges(file.path, source.network) if file.format == "parquet" else file.size):
         return None
-    path = folder / "first.parquet"
     try:
         with open_input(file.path, file.version, source.network) as stream:
-            table = pq.ParquetFile(stream)
-            if not table.num_row_groups or table.metadata.row_group(0).total_byte_size > _REMOTE_BYTES:
+            if not take(stream, path):
                 return None
-            pq.write_table(table.read_row_group(0), path)
     except pa.ArrowException:  # damage is for the run to count
         return None
     return file._replace(path=str(path), size=path.stat().st_size, version=None)
+
+
+def _first_group(stream: BinaryIO, path: Path) -> bool:
+    """Write the first row group of a Parquet file, if there is a small one."""
+    table = pq.ParquetFile(stream)
+    if not table.num_row_groups or table.metadata.row_group(0).total_byte_size > _REMOTE_BYTES:
+        return False
+    pq.write_table(table.read_row_group(0), path)
+    return True
+
+
+def _first_batches(stream: BinaryIO, path: Path) -> bool:
+    """Write the batches that an Arrow file begins with, if a whole one is within what is looked at."""
+    batches, _ = _arrow_beginning(stream)
+    if batches:
+        with pa.ipc.new_file(path, batches[0].schema) as writer:
+            writer.write_table(pa.Table.from_batches(batches).unify_dictionaries())
+    return bool(batches)
+
+
+def _arrow_beginning(stream: BinaryIO) -> tuple[list[pa.RecordBatch], int]:
+    """Whole batches at the beginning of an Arrow file, and where they end: a file is a stream behind eight bytes that name it."""
+    head = pa.BufferReader(stream.read(_COUNTED_BYTES))
+    head.seek(8 if head.read(8) == b"ARROW1\0\0" else 0)
+    batches, end = [], 0
+    try:
+        for batch in pa.ipc.open_stream(head):
+            batches.append(batch)
+            end = head.tell()
+    except (pa.ArrowException, OSError):  # the beginning ends within a batch
+        pass
+    return batches, end
 
 
 def _patient(stage: Web | Ingest) -> Web | Ingest:
@@ -131,6 +162,9 @@ def _units(file: InputFile, read: int, most: int, limit: int | None, source: Sou
     with open_input(file.path, file.version, source.network) as stream:
         if file.format == "parquet":
             found = pq.read_metadata(stream).num_rows
+        elif _dear(file):
+            batches, end = _arrow_beginning(stream)
+            found = sum(batch.num_rows for batch in batches) * file.size / end
         elif file.format == "arrow":
             found = sum(1 for _ in arrow_units(downloaded(stream) if is_url(file.path) else stream, file.label, source, Account()))
         elif file.format in TABLES:

@@ -1,7 +1,7 @@
 """Numbers with intervals: samples or counts in, an estimate with its bounds out."""
 
 from collections.abc import Callable
-from math import erfc, sqrt
+from math import sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -28,11 +28,6 @@ class Estimate(NamedTuple):
 def two_sided(confidence: float) -> float:
     """The normal quantile of a two-sided interval: 1.96 for 0.95."""
     return NormalDist().inv_cdf(0.5 + confidence / 2)
-
-
-def normal_tail(z: ArrayLike) -> Floats:
-    """P(Z > z) of a standard normal Z."""
-    return np.array([erfc(value / sqrt(2)) / 2 for value in np.asarray(z, float)])
 
 
 def mean(values: ArrayLike, confidence: float = 0.95) -> Estimate:

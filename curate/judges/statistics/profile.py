@@ -12,7 +12,7 @@ from curate.judges.statistics.cycles import cyclic_preferences, triads
 from curate.judges.statistics.estimates import Estimate, Floats, mean
 from curate.judges.statistics.panel import PAIR, calls, judge_probability, readings, votes_of
 from curate.judges.statistics.position import Preference, consistency, place_preference, position_bias
-from curate.judges.statistics.scatter import call_noise, repeated_votes
+from curate.judges.statistics.scatter import call_noise, repeated_votes, worth_scatter
 
 
 class Profile(NamedTuple):
@@ -81,7 +81,7 @@ def _reading_checks(
         longer = np.array([lengths[a] - lengths[b] for a, b in zip(both["a"], both["b"], strict=True)], float)
         made += [checks.length_linked_bias(zero, one, longer), checks.length_preference(zero, one, longer)]
         leaning.append(np.abs(longer))
-    made.append(call_noise(zero, one, leaning))
+    made.append(call_noise(zero, one, leaning, worth_scatter(both)))
     if models is not None and (own := _own(both, models, verdicts["model"][0])).any():
         reference = None if both["reference"].null_count() else both["reference"].to_numpy()
         made.append(checks.self_preference(both["gap"].to_numpy(), own, reference))

@@ -57,10 +57,13 @@ def beside(out: Path) -> Beside:
     return Beside(out, *(out.with_name(name) for name in names))
 
 
-def convert(source: str | Path, out: str | Path, to: str | Output, format: str | Auto | Dialect = "auto", force: bool = False) -> Receipt:
+def convert(
+    source: str | Path, out: str | Path, to: str | Output, format: str | Auto | Dialect = "auto", force: bool = False, encoding: str | None = None
+) -> Receipt:
     """Write the rows of `source` to `out` in another format; the receipt's law holds in rows of the source.
 
-    `to` and `format` (the dialect that is read) are blocks, or what `block` takes. Raises UsageError
+    `to` and `format` (the dialect that is read) are blocks, or what `block` takes; `encoding` is that of a
+    text file which is not UTF-8 and has no mark of it. Raises UsageError
     where `out` is there and `force` is not set, its name says no sort of file, the dialect is not to
     be guessed, or its rows are of a shape that `to` does not take.
     """
@@ -71,7 +74,7 @@ def convert(source: str | Path, out: str | Path, to: str | Output, format: str |
         raise UsageError(f"{out}: packed tokens are a folder of files; write them by a `mix` stage")
     form = form_of(files.out.name, output)
     _refuse_place(files, force)
-    stage = Ingest(source=str(source), format=dialect, dropped_text="none")
+    stage = Ingest(source={"paths": [str(source)], "encoding": encoding}, format=dialect, dropped_text="none")
     try:
         files.work.mkdir(exist_ok=True)
     except OSError as error:

@@ -23,6 +23,7 @@ GOOD: dict[str, Row] = {
         "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}],
     },
     "exchanges": {"source": "Airoboros", "conversation": [{"input": "Hi", "output": "Hello"}, {"input": "And?", "output": "Fine."}]},
+    "transcript": {"text": "### Human: Hi### Assistant: Hello", "source": "guanaco"},
     "glaive": {
         "system": 'SYSTEM: You have functions -\n{\n "name": "rain", "parameters": {}\n}\n\n{"name": "wind"}\n',
         "chat": 'USER: Rain?\n\n\nASSISTANT: <functioncall> {"name": "rain", "arguments": \'{"city": "Porto"}\'} <|endoftext|>\n\n\n'
@@ -83,6 +84,7 @@ BAD: dict[str, tuple[Row, str]] = {
     "tulu3": ({"messages": []}, "no_turns"),
     "no_robots": ({"messages": [{"role": "assistant", "content": "Hi"}]}, "roles_out_of_order"),
     "exchanges": ({"conversation": [{"input": "Hi", "output": " "}]}, "empty_turn"),
+    "transcript": ({"text": "### Human: Hi### Assistant:"}, "empty_turn"),
     "glaive": ({"system": 'SYSTEM: You have -\n{"name": rain}'}, "broken_tools"),
     "xlam": ({"answers": '[{"arguments": {}}]'}, "broken_tool_call"),
     "dolly": ({"response": None}, "empty_turn"),

@@ -82,6 +82,27 @@ def test_cells_of_csv_are_what_a_loader_makes_of_them(folder: Path, tmp_path: Pa
     assert (found.read, found.kept) == (3, 2)
 
 
+def test_columns_of_csv_have_the_types_that_a_loader_gives_them(tmp_path: Path) -> None:
+    import datasets
+
+    cells = {
+        "label": "1 0 1", "score": "1.5 nan -2e3", "whole": "7 NA 3", "said": "4 5 six", "truth": "True False TRUE", "doubt": "True N/A false",
+        "words": "True yes no", "none": "NULL null NA", "answer": "4 05 -6", "far": "inf 1 -Infinity", "point": ".5 1. +2", "under": "1_0 2 3",
+    }  # fmt: skip
+    path = tmp_path / "rows.csv"
+    rows = zip(*(column.split(" ") for column in cells.values()), strict=True)
+    path.write_text("\n".join([",".join(cells), *(",".join(row) for row in rows)]), encoding="utf-8")
+    loaded = datasets.load_dataset("csv", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    assert [row.columns for row in checked_files(path)[0].rows()] == list(loaded)
+
+
+@pytest.mark.parametrize("cell", ["7", "NA"])
+def test_answers_that_are_all_numbers_are_no_texts_to_a_trainer(cell: str, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(f"prompt,completion\nTwo and two?,4\nThree and four?,{cell}\n", encoding="utf-8")
+    found = checked(tmp_path / "rows.csv", load_tokenizer(folder / "bare"), "sft")
+    assert "mixed_shapes" in {finding.trap for finding in found.findings}
+
+
 def test_a_trap_is_seen_in_a_compressed_file(chatml: Tokenizer, tmp_path: Path) -> None:
     rows = [{**row, "rejected": row["chosen"]} for row in PAIRS]
     (tmp_path / "rows.json.gz").write_bytes(gzip.compress(json.dumps(rows).encode()))
@@ -95,6 +116,11 @@ def test_a_trap_is_seen_in_a_compressed_file(chatml: Tokenizer, tmp_path: Path) 
         ("rows.jsonl.gz", gzip.compress(LINES)[:-20], "rows.jsonl.gz:"),
         ("rows.json", b"[1, 2]", "rows.json:1: not_a_row"),
         ("rows.csv", b"prompt,completion\na\n", "rows.csv:1: 1 fields under 2 columns"),
+        ("rows.csv", b"prompt;completion\na;b\n", "rows.csv: has its fields between ';'"),
+        ("rows.csv", "prompt,completion\na,b\n".encode("utf-16"), "rows.csv: is utf-16-le, not UTF-8"),
+        ("rows.json", json.dumps(PAIRS).encode("utf-16"), "rows.json: is utf-16-le, not UTF-8"),
+        ("rows.csv", "prompt,completion\nnão,ação\n".encode("cp1252"), "rows.csv: is not UTF-8 but, it seems, cp1252"),
+        ("rows.json", b'[{"prompt": "a", "prompt": "b"}]', "rows.json:1: key 'prompt' stands twice"),
         ("rows.warc", b"WARC/1.0\r\n", "holds no rows"),
     ],
 )

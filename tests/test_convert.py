@@ -230,3 +230,13 @@ def test_the_command_warns_of_a_file_that_gives_nothing(tmp_path: Path) -> None:
     words = ["convert", source, str(tmp_path / "out.jsonl"), "--to", "messages"]
     done = subprocess.run([sys.executable, "-m", "curate.cli", *map(str, words)], capture_output=True, text=True, check=True)
     assert "warning: rows: in.jsonl: none of its 2 rows is kept; 2 fell by laws.not_ending_with_assistant" in done.stderr
+
+
+def test_a_file_of_another_encoding_is_converted_once_the_encoding_is_named(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.csv", tmp_path / "out.jsonl"
+    source.write_bytes("instruction;output\r\nDiz olá;Olá, então!\r\n".encode("cp1252"))
+    words = [sys.executable, "-m", "curate.cli", "convert", str(source), str(out), "--to", "messages"]
+    refused = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2 and "--encoding cp1252" in refused.stderr and not out.exists()
+    subprocess.run([*words, "--encoding", "cp1252"], capture_output=True, text=True, check=True)
+    assert [turn["content"] for turn in read_lines(out)[0]["messages"]] == ["Diz olá", "Olá, então!"]

@@ -337,3 +337,15 @@ def test_a_dialect_that_cannot_say_all_of_a_row_refuses_to_write_it() -> None:
 )
 def test_every_row_of_a_real_file_is_kept_or_refused_by_name(use: str, name: str, expected: dict[str, int]) -> None:
     assert outcomes(use, name) == expected
+
+
+@pytest.mark.parametrize(
+    ("use", "row"),
+    [
+        ("messages", {"messages": '[{"role": "user", "content": "Hi", "content": "Ho"}, {"role": "assistant", "content": "Hello"}]'}),
+        ("xlam", {**GOOD["xlam"], "answers": '[{"name": "rain", "arguments": {"city": "Porto", "city": "Lisboa"}}]'}),
+        ("xlam", {**GOOD["xlam"], "tools": '[{"name": "rain", "name": "wind"}]'}),
+    ],
+)
+def test_a_text_of_json_that_names_a_key_twice_loses_neither_value_in_silence(use: str, row: Row) -> None:
+    assert reason(use, row) == "duplicate_key"

@@ -204,7 +204,7 @@ def test_a_row_that_killed_its_worker_is_dropped_by_name_and_the_rest_is_kept(tm
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("wide.jsonl", lines({"messages": TURNS}).encode("utf-16"), "not JSON: .* at 1 of wide.jsonl; .*UTF-8"),
+        ("prose.jsonl", b"No rows here.\n", "not JSON: .* at 1 of prose.jsonl; .*UTF-8"),
         ("none.jsonl", b"", "empty file"),
         ("blank.jsonl", b"\n\n", "there is none"),
         ("half.parquet", b"PAR1 and nothing more", "not a readable Parquet file.* at 0 of half.parquet"),

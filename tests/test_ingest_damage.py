@@ -1,5 +1,6 @@
 """Damaged and odd files through the ingest stage: the good rows are kept, every other one is dropped by name."""
 
+import codecs
 import csv
 import gzip
 import io
@@ -45,11 +46,21 @@ FILES: dict[str, tuple[bytes, int, dict[str, int]]] = {
     "mark.json": (b"\xef\xbb\xbf" + json.dumps(ROWS).encode(), 5, {}),
     "mark.csv": (b"\xef\xbb\xbf" + table(ROWS).encode(), 5, {}),
     "windows.jsonl": (TEXT.replace("\n", "\r\n").encode(), 5, {}),
-    "wide.jsonl": (TEXT.encode("utf-16"), 0, {"read.broken_json": 6}),
-    "latin.jsonl": (TEXT.encode("latin-1"), 0, {"read.broken_json": 5}),
-    "latin.csv": (table(ROWS).encode("latin-1"), 0, {"laws.lone_surrogates": 5}),
+    "wide.jsonl": (TEXT.encode("utf-16"), 5, {}),
+    "wide.json": (json.dumps(ROWS, ensure_ascii=False).encode("utf-16"), 5, {}),
+    "wide.csv": (codecs.BOM_UTF16_BE + table(ROWS).encode("utf-16-be"), 5, {}),
+    "wider.jsonl": (TEXT.encode("utf-32"), 5, {}),
+    "half.jsonl": (TEXT.encode("utf-16")[:-1], 4, {"read.broken_record": 1}),
+    "mixed.jsonl": ((TEXT * 10).encode() + TEXT.encode("latin-1"), 50, {"read.broken_json": 5}),
+    "mixed.csv": ((table(ROWS * 10)).encode() + "ção,é\n".encode("latin-1"), 50, {"laws.lone_surrogates": 1}),
+    "semicolons.csv": (table(QUOTED, ";").encode(), 6, {}),
+    "stated.csv": (b"sep=;\r\n" + table(ROWS, ";").encode(), 5, {}),
+    "bars.csv": (table(ROWS, "|").encode(), 5, {}),
     "nan.jsonl": ((TEXT + LINE + ', "score": NaN}\n{"prompt": NaN, "completion": "a"}\n').encode(), 6, {"laws.not_text": 1}),
-    "twice.jsonl": ((TEXT + LINE + ', "prompt": "z"}\n').encode(), 6, {}),
+    "twice.jsonl": ((TEXT + LINE + ', "prompt": "z"}\n').encode(), 5, {"read.duplicate_key": 1}),
+    "alike.jsonl": ((TEXT + LINE + ', "prompt": "q"}\n').encode(), 6, {}),
+    "below.jsonl": ((TEXT + LINE + ', "x": {"a": 1, "b": {"a": [{}], "a": [{"c": 2}]}}}\n').encode(), 5, {"read.duplicate_key": 1}),
+    "escaped.jsonl": ((TEXT + LINE + ', "a\\u003a": "b\\u003ac", "x": 1, "x": 1.0}\n').encode(), 6, {}),
     "huge.jsonl": (lines(*HUGE).encode(), 6, {}),
     "huge.csv": (table(HUGE).encode(), 6, {}),
     "huge.parquet": (parquet(pa.Table.from_pylist(HUGE)), 6, {}),

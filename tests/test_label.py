@@ -20,8 +20,8 @@ from curate.config import UsageError
 from curate.formats.laws import broken_law
 from curate.judges.labelled import labelled
 from curate.rows import Preference
-from curate.view import export
 from curate.view.pairs import Pairs
+from curate.view.session import export
 from curate.view.store import LABELS, Store
 
 if TYPE_CHECKING:

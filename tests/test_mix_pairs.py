@@ -144,6 +144,12 @@ def test_revisions_stand_over_the_answer_they_go_back_to() -> None:
     assert refused(rule("revision_over_original"), candidates("r", 1, round_about)) == "no_pair"
 
 
+@pytest.mark.parametrize("settings", [{"by": "mean"}, {"ratings": {"help": 1}}, {"min_margin": 1}])
+def test_a_rule_that_goes_by_no_score_takes_no_setting_of_scores(settings: dict) -> None:
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        rule("revision_over_original", **settings)
+
+
 def test_critiques_are_no_answers() -> None:
     answers = [{"text": "answer 0", "rank": 1}, {"text": "bad", "rank": 2, "kind": "critique"}, {"text": "answer 2", "rank": 3}]
     assert texts(rule("all").rows(candidates("r", 1, answers))) == {(0, 2)}

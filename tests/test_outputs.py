@@ -257,7 +257,10 @@ def test_axolotl_is_told_the_files_and_how_to_read_them() -> None:
     many = output("text").axolotl(["a/0.parquet", "a/1.parquet"])["datasets"][0]
     assert (many["path"], many["data_files"]) == ("a", ["a/0.parquet", "a/1.parquet"])
     assert found["message_property_mappings"] == {"role": "from", "content": "value"}
-    assert output("chosen_rejected").axolotl(["a.parquet"])["rl"] == "dpo" and output("kto").axolotl(["a.parquet"]) == {}
+    pairs = output("chosen_rejected").axolotl(["a/0.parquet", "a/1.parquet"])
+    assert (pairs["rl"], [one["path"] for one in pairs["datasets"]]) == ("dpo", ["a/0.parquet", "a/1.parquet"])
+    assert "data_files" not in pairs["datasets"][0]
+    assert output("kto").axolotl(["a.parquet"]) == {}
     assert output("chosen_rejected", tools=True).axolotl(["a.parquet"]) == {}
 
 

@@ -87,6 +87,16 @@ def test_sft_masks_the_prompt_of_prompt_and_completion(tmp_path: Path, tokenizer
     assert tokenizer.decode(trained) == "Até já.<|im_end|>\n"
 
 
+def test_sft_takes_tokenised_rows_as_they_are(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    data = loaded(tmp_path, "tokenised", ("conversation", CONVERSATION), tokenizer=str(tmp_path / "tokenizer" / "tokenizer.json"))
+    rows = prepared(tmp_path, "SFT", tokenizer, data)
+    assert (rows[0]["input_ids"], rows[0]["labels"]) == (data[0]["input_ids"], data[0]["labels"])
+    assert data[0]["attention_mask"] == [1] * len(data[0]["input_ids"])
+    trained = [id_ for id_ in rows[0]["labels"] if id_ != -100]
+    assert tokenizer.decode(trained) == "Olá!<|im_end|>Até já.<|im_end|>"
+
+
 def test_dpo_takes_pairs_with_one_shared_prompt(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     row = prepared(tmp_path, "DPO", tokenizer, loaded(tmp_path, "chosen_rejected", ("preference", PREFERENCE)))[0]
     assert tokenizer.decode(row["prompt_ids"]) == chat(tokenizer, [{"role": "user", "content": "Hi"}], add_generation_prompt=True)

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import zipfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -226,3 +227,13 @@ def test_a_label_is_never_absolute_and_always_writable(path: str, root: str) -> 
 def test_a_rank_names_its_first_file() -> None:
     file = InputFile("/a", "a", 1, "html", "f" * 64, 0)
     assert Rank(0, (file,)).file is file
+
+
+@pytest.mark.parametrize(("name", "said"), [("a.zip", "zip archive; unpack it"), ("a.txt", "`format:` to one of warc, arc"), ("b.txt", "is empty")])
+def test_a_file_of_no_known_format_is_named_with_what_to_do(tmp_path: Path, name: str, said: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.jsonl", "{}")
+    (tmp_path / "a.txt").write_text("Uma frase.")
+    (tmp_path / "b.txt").touch()
+    with pytest.raises(UsageError, match=f"{name}: .*{said}"):
+        list_files(Source(paths=[str(tmp_path / name)]))

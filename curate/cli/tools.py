@@ -34,13 +34,14 @@ def convert(
     to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="A format's name, or its block: `{use: messages, chosen: true}`.")],
     dialect: Annotated[str, typer.Option("--from", metavar="DIALECT", help="The dialect that is read, a name or a block; by default guessed.")] = "auto",
     force: Annotated[bool, typer.Option("--force", help="Replace OUT where it is there.")] = False,
+    encoding: Annotated[str | None, typer.Option("--encoding", metavar="NAME", help="Of a text file that is not UTF-8, such as cp1252.")] = None,
     as_json: Json = False,
 ) -> None:
     """Write a file of rows in another format. A receipt and the dropped rows go beside it."""
     from curate.convert import convert as door
     from curate.funnel import warnings
 
-    receipt = door(source, out, to, dialect, force)
+    receipt = door(source, out, to, dialect, force, encoding)
     if as_json:
         print(receipt.model_dump_json(by_alias=True))
         return

@@ -78,7 +78,7 @@ class Tokenizer:
         """The text of a conversation and the spans of its assistant; see `template.render`."""
         template = self.template(tools)
         if template is None:
-            raise UsageError(f"{self.name}: no chat template; give one by --template, such as {', '.join(NAMES)} or a file")
+            raise UsageError(f"{self.name}: no chat template; give one as `template`, such as {', '.join(NAMES)} or a file")
         return render(template, messages, tools, add_generation_prompt, {**self.special, **names})
 
     @cached_property

@@ -19,7 +19,7 @@ COLUMNS: dict[str, Trap] = {
     "no_rows": Trap("There are no rows, at which every trainer stops.", "look into the receipt of the artifact for what dropped them"),
     "wrong_columns": Trap(
         "The rows lack the columns that this trainer reads.",
-        "choose another --for, or write the rows by the output of that trainer",
+        "choose another trainer, or write the rows by the output of that trainer",
     ),
     "no_turns": Trap("A list of turns is empty, so there is nothing to render.", "drop these rows: ingest does so under `no_turns`"),
     "mixed_shapes": Trap(
@@ -77,12 +77,12 @@ COLUMNS: dict[str, Trap] = {
 TEMPLATE: dict[str, Trap] = {
     "no_chat_template": Trap(
         "The tokenizer has no chat template, so lists of turns cannot be rendered.",
-        f"give one by --template: a file, or {_MARKED}; or write the rows tokenised",
+        f"give one as `template`: a file, or {_MARKED}; or write the rows tokenised",
     ),
     "no_generation_marks": Trap(
         "The chat template has no {% generation %} marks, so TRL cannot train on the assistant's turns alone "
         "(it has its own for a few published templates, and stops at any other).",
-        f"use a marked template by --template ({_MARKED}), or write the rows tokenised, with labels",
+        f"use a marked `template` ({_MARKED}), or write the rows tokenised, with labels",
     ),
     "template_refuses": Trap(
         "The chat template stops at these turns.", "choose a template whose format knows them, or drop the rows"
@@ -152,25 +152,25 @@ LOSS: dict[str, Trap] = {
 }
 LENGTH: dict[str, Trap] = {
     "prompt_too_long": Trap(
-        "The prompt alone fills max_length, and TRL drops the row without a word.", "raise --max-length, or drop these rows yourself"
+        "The prompt alone fills max_length, and TRL drops the row without a word.", "raise max_length, or drop these rows yourself"
     ),
     "row_too_long": Trap(
         "An answer with its prompt is longer than max_length, and the reward trainer drops the pair without a word.",
-        "raise --max-length, or drop these rows yourself",
+        "raise max_length, or drop these rows yourself",
     ),
     "no_trained_token": Trap(
         "After truncation no trained token is left; SFT drops such a row without a word.",
-        "raise --max-length, or drop these rows yourself",
+        "raise max_length, or drop these rows yourself",
     ),
     "pair_identical": Trap(
         "Chosen and rejected are the same tokens, or become so by truncation: no gradient, without a word.",
-        "raise --max-length, or drop these pairs",
+        "raise max_length, or drop these pairs",
     ),
     "answer_cut": Trap(
-        "Truncation takes the end of an answer, with the token that ends it.", "raise --max-length, or drop these rows", refused=False
+        "Truncation takes the end of an answer, with the token that ends it.", "raise max_length, or drop these rows", refused=False
     ),
     "packing_cuts": Trap(
-        "Packing by `bfd` throws away what a row has beyond max_length.", "pack by `bfd_split`, or raise --max-length"
+        "Packing by `bfd` throws away what a row has beyond max_length.", "pack by `bfd_split`, or raise max_length"
     ),
     "packing_mixes": Trap(
         "Packing by `wrapped` cuts rows anywhere and lets the pieces read each other.", "pack by `bfd_split`"
@@ -179,7 +179,7 @@ LENGTH: dict[str, Trap] = {
 BATCHES: dict[str, Trap] = {
     "one_label_batches": Trap(
         "KTO takes rows in the order of the file, and too many batches hold one label, so their reference point says nothing.",
-        "interleave the labels, as the output `kto` does; balance them; or raise --batch-size",
+        "interleave the labels, as the output `kto` does; balance them; or raise the batch size",
     ),
 }
 

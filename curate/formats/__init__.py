@@ -10,6 +10,7 @@ from typing import Annotated, NamedTuple, TypeVar
 from pydantic import Field
 
 from curate.formats.alpaca import Alpaca
+from curate.formats.chat_texts import ChatText
 from curate.formats.chosen_rejected import ChosenRejected
 from curate.formats.compared import Shp, WebGpt
 from curate.formats.dialect import Dialect, Row
@@ -36,6 +37,7 @@ AnyDialect = Annotated[
     | Tulu3
     | NoRobots
     | Exchanges
+    | ChatText
     | Glaive
     | Xlam
     | Dolly
@@ -62,7 +64,7 @@ AnyDialect = Annotated[
 """Every dialect, by its name under `use`."""
 
 DIALECTS: tuple[type[Dialect], ...] = (
-    Alpaca, ShareGpt, Messages, Tulu3, NoRobots, Exchanges, Glaive, Xlam, Dolly, PromptCompletion, OasstTrees, OasstMessages,
+    Alpaca, ShareGpt, Messages, Tulu3, NoRobots, Exchanges, ChatText, Glaive, Xlam, Dolly, PromptCompletion, OasstTrees, OasstMessages,
     HhRlhf, ChosenRejected, UltraFeedback, HelpSteer2, HelpSteer2Preference, PkuSafeRlhf, Arena, TwoOutputs, Shp, WebGpt,
     Summaries, Rankings, Prometheus, Kto, Texts,
 )  # fmt: skip

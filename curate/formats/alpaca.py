@@ -21,7 +21,7 @@ class Alpaca(Dialect):
     shape: ClassVar[str] = "conversation"
     needs: ClassVar[tuple[str, ...]] = ("instruction", "output")
     takes: ClassVar[tuple[str, ...]] = ("input", "system", "history", "text")
-    refines: ClassVar[tuple[str, ...]] = ("document",)
+    refines: ClassVar[tuple[str, ...]] = ("transcript", "document")
 
     joiner: str = Field("\n\n", description="What stands between instruction and input in the user's turn.")
 

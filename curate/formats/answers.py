@@ -1,6 +1,7 @@
 """Several answers to one prompt: what the dialects of votes, ratings and rankings share."""
 
 import math
+import re
 from collections.abc import Mapping
 
 from curate.formats.laws import Fields
@@ -8,6 +9,8 @@ from curate.formats.turns import Refused, Turn
 
 MISSING = ("", "n/a", "na", "none", "null")
 """How a rating says that it is none."""
+
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?(?:\d+,(?:\d{1,2}|\d{4,})|0,\d+)\s*", re.ASCII)
 
 SHOWN = {"positions": [1, 2]}
 """Metadata of two answers that were judged side by side: the place, from 1, at which each was seen."""
@@ -36,13 +39,20 @@ def rating(value: object, low: float = -math.inf, high: float = math.inf) -> flo
     """A number on the scale; None where the dialect says that there is none. Raises Refused for anything else."""
     if value is None or (isinstance(value, str) and value.strip().lower() in MISSING):
         return None
-    try:
-        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
-    except ValueError:
-        number = math.nan
+    number = number_of(value)
     if not math.isfinite(number) or not low <= number <= high:
         raise Refused("broken_rating")
     return number
+
+
+def number_of(value: object) -> float:
+    """A number, also where a table has it as text; NaN for anything else. A comma is a decimal one where it cannot part thousands."""
+    if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value):
+        value = value.replace(",", ".")
+    try:
+        return float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def ranks_of(better: int | None) -> tuple[int, int]:
@@ -52,10 +62,7 @@ def ranks_of(better: int | None) -> tuple[int, int]:
 
 def whole(value: object, reason: str) -> int:
     """A whole number, also where a table made it a float or a text."""
-    try:
-        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
-    except ValueError:
-        number = math.nan
+    number = number_of(value)
     if not number.is_integer():
         raise Refused(reason)
     return int(number)

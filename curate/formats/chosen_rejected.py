@@ -8,6 +8,7 @@ import math
 from typing import ClassVar, Literal
 
 from curate.formats.alpaca import joined
+from curate.formats.answers import number_of
 from curate.formats.dialect import Dialect, Row, column, optional, system_of, with_system
 from curate.formats.laws import Fields
 from curate.formats.messages import as_turns, message
@@ -23,7 +24,7 @@ _SCORES = ("score_{}", "{}_score", "{}-rating", "{}_rating", "rating_{}", "{}_av
 class ChosenRejected(Dialect):
     """`chosen` and `rejected`, and `prompt` (or `question`, `instruction` and `input`, `conversations` ...), `system`."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     use: Literal["chosen_rejected"] = "chosen_rejected"
     shape: ClassVar[str] = "preference"
     needs: ClassVar[tuple[str, ...]] = ("chosen", "rejected")
@@ -79,7 +80,7 @@ def _prompt(row: Row) -> list[Turn]:
 def _margin(row: Row) -> float | None:
     """How much better the chosen answer was scored, where both have a score."""
     for name in _SCORES:
-        scores = [row.get(name.format(side)) for side in ("chosen", "rejected")]
-        if all(isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score) for score in scores):
-            return float(scores[0] - scores[1])
+        chosen, rejected = (number_of(row.get(name.format(side))) for side in ("chosen", "rejected"))
+        if math.isfinite(chosen) and math.isfinite(rejected):
+            return chosen - rejected
     return None

@@ -30,7 +30,7 @@ class Exchanges(Dialect):
     shape: ClassVar[str] = "conversation"
     needs: ClassVar[tuple[str, ...]] = ("conversation",)
     takes: ClassVar[tuple[str, ...]] = ("system", "system_prompt")
-    refines: ClassVar[tuple[str, ...]] = ("document",)
+    refines: ClassVar[tuple[str, ...]] = ("transcript", "document")
 
     def renamed(self, row: Row) -> Row:
         row = super().renamed(row)

@@ -9,13 +9,17 @@ from typing import Literal, NamedTuple
 
 from curate.config import Model, UsageError
 from curate.formats import DIALECTS, Dialect, Refused, Row, read, together
+from curate.formats.chat_texts import ChatText, form_of
 from curate.formats.instructions import but_for
 from curate.formats.safety import PkuSafeRlhf
+from curate.formats.texts import Texts
 
 SAMPLE = 200
 """Rows of a file that are looked at."""
 FITTING = 0.9
 """Share of the rows that must have the columns of a dialect."""
+SOME = 0.1
+"""Share of texts that are conversations from which on the user must say which of the two the file is."""
 READABLE = 0.5
 """Share of them that must keep its laws, where two dialects have the same columns."""
 
@@ -32,7 +36,7 @@ class Auto(Model):
     @property
     def version(self) -> int:
         """Changes with the guess itself, and with any dialect that it may choose."""
-        return 1 + sum(kind.version for kind in DIALECTS)
+        return 2 + sum(kind.version for kind in DIALECTS)
 
     def reads(self) -> list[Path]:
         return []
@@ -52,7 +56,18 @@ class Fit(NamedTuple):
         """What speaks for the dialect, in words."""
         laws = "".join(f", {count:,} {reason}" for reason, count in self.broken.most_common(3))
         columns = ", ".join(_columns(self.dialect, rows))
-        return f"{self.dialect.name}: columns {columns} in {self.fits:,} of {len(rows):,} rows, {self.reads:,} keep its laws{laws}"
+        talk = _conversations(rows) if isinstance(self.dialect, Texts | ChatText) else ""
+        return f"{self.dialect.name}: columns {columns} in {self.fits:,} of {len(rows):,} rows, {self.reads:,} keep its laws{laws}{talk}"
+
+
+def _forms(rows: list[Row]) -> Counter[str]:
+    """How many of the rows hold a conversation written as one text, by its form."""
+    return Counter(form.name for row in rows if (form := form_of(row.get("text"))) is not None)
+
+
+def _conversations(rows: list[Row]) -> str:
+    forms = ", ".join(f"{count:,} of form {name}" for name, count in _forms(rows).most_common(3))
+    return f"; texts that are conversations: {forms}" if forms else ""
 
 
 def _columns(dialect: Dialect, rows: list[Row]) -> list[str]:
@@ -92,6 +107,10 @@ def guess(rows: list[Row], where: str) -> Guess:
     if isinstance(best[0].dialect, PkuSafeRlhf) and any("safer_response_id" in row for row in rows):
         raise UsageError(
             f"{where}: {best[0].evidence(rows)}; say which judgement chooses: `format: {{use: pku_saferlhf, by: better}}` or `by: safer`"
+        )
+    if isinstance(best[0].dialect, Texts) and _forms(rows).total() >= SOME * len(rows):
+        raise UsageError(
+            f"{where}: {best[0].evidence(rows)}; set `format: document` to take them all as texts, or `format: transcript` to take the conversations alone"
         )
     return Guess(best[0].dialect, best[0].evidence(rows))
 

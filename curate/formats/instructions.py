@@ -58,6 +58,7 @@ class Dolly(Dialect):
     use: Literal["dolly"] = "dolly"
     shape: ClassVar[str] = "conversation"
     needs: ClassVar[tuple[str, ...]] = ("instruction", "context", "response")
+    refines: ClassVar[tuple[str, ...]] = ("transcript",)
 
     joiner: str = Field("\n\n", description="What stands between instruction and context in the user's turn.")
 
@@ -74,6 +75,7 @@ class PromptCompletion(Dialect):
     shape: ClassVar[str] = "conversation"
     needs: ClassVar[tuple[str, ...]] = ("prompt", "completion")
     takes: ClassVar[tuple[str, ...]] = ("system", "system_prompt", "tools")
+    refines: ClassVar[tuple[str, ...]] = ("transcript",)
 
     def renamed(self, row: Row) -> Row:
         row = super().renamed(row)

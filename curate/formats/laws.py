@@ -16,6 +16,7 @@ Fields = dict[str, object]
 READING: dict[str, str] = {
     "not_a_row": "A row is an object with named columns.",
     "missing_column": "A row has the columns that its dialect is known by.",
+    "duplicate_key": "No object names a key twice with two values, of which one would be lost.",
     "too_deep": "Values are nested less than some hundred levels deep.",
     "not_text": "What a model reads is text: no number, image, sound or bytes.",
     "lone_surrogates": "Every text can be written as UTF-8: it holds no half of a surrogate pair and no undecodable byte.",

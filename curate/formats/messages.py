@@ -19,7 +19,7 @@ class Messages(Dialect):
     shape: ClassVar[str] = "conversation"
     needs: ClassVar[tuple[str, ...]] = ("messages",)
     takes: ClassVar[tuple[str, ...]] = ("system", "system_prompt", "tools", "functions")
-    refines: ClassVar[tuple[str, ...]] = ("document",)
+    refines: ClassVar[tuple[str, ...]] = ("transcript", "document")
 
     tags: dict[str, Role] = Field({}, description="Role for each role of the file that is none of the common ones: `{BOT: assistant}`.")
     thoughts: Thoughts = Field(
@@ -52,7 +52,7 @@ class Tulu3(Messages):
 
     use: Literal["tulu3"] = "tulu3"
     needs: ClassVar[tuple[str, ...]] = ("id", "messages", "source")
-    refines: ClassVar[tuple[str, ...]] = ("messages", "document")
+    refines: ClassVar[tuple[str, ...]] = ("messages", "transcript", "document")
 
 
 class NoRobots(Messages):
@@ -60,7 +60,7 @@ class NoRobots(Messages):
 
     use: Literal["no_robots"] = "no_robots"
     needs: ClassVar[tuple[str, ...]] = ("prompt", "prompt_id", "messages", "category")
-    refines: ClassVar[tuple[str, ...]] = ("messages", "document")
+    refines: ClassVar[tuple[str, ...]] = ("messages", "transcript", "document")
 
     def left(self, row: Row) -> Row:
         return {**super().left(row), **{name: row[name] for name in ("prompt_id", "category") if row.get(name) is not None}}

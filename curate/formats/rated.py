@@ -24,7 +24,7 @@ class UltraFeedback(Dialect):
     Every answer was given under a system text of its own, which no common prompt can hold: they are kept as `system_prompts`.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     use: Literal["ultrafeedback"] = "ultrafeedback"
     shape: ClassVar[str] = "candidates"
     needs: ClassVar[tuple[str, ...]] = ("instruction", "completions")
@@ -77,7 +77,7 @@ def _aspect(judged: object) -> float | None:
 class HelpSteer2(Dialect):
     """`prompt`, `response` and five ratings from 0 to 4; the answers to one prompt stand in rows next to each other."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     use: Literal["helpsteer2"] = "helpsteer2"
     shape: ClassVar[str] = "candidates"
     needs: ClassVar[tuple[str, ...]] = ("prompt", "response", *_HELPSTEER)
@@ -107,7 +107,7 @@ class HelpSteer2Preference(Dialect):
     HelpSteer3 names them `context`, `response1`, `response2` and `overall_preference` (Wang et al. 2025).
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     use: Literal["helpsteer2_preference"] = "helpsteer2_preference"
     shape: ClassVar[str] = "candidates"
     needs: ClassVar[tuple[str, ...]] = ("prompt", "response_1", "response_2", "preference_strength")

@@ -22,7 +22,7 @@ class ShareGpt(Dialect):
     shape: ClassVar[str] = "conversation"
     needs: ClassVar[tuple[str, ...]] = ("conversations",)
     takes: ClassVar[tuple[str, ...]] = ("system", "system_prompt", "tools")
-    refines: ClassVar[tuple[str, ...]] = ("document",)
+    refines: ClassVar[tuple[str, ...]] = ("transcript", "document")
 
     tags: dict[str, Role] = Field({}, description="Role for each tag of the file that is none of the common ones: `{BOT: assistant}`.")
     thoughts: Thoughts = Field(

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from curate.formats.answers import rating
 from curate.formats.dialect import Dialect, Row, column
+from curate.formats.languages import language_code
 from curate.formats.laws import Fields
 from curate.formats.turns import Refused
 
@@ -14,7 +15,7 @@ _ABOUT = ("url", "date", "title", "language")
 class Texts(Dialect):
     """`text`, and `url`, `date` (or `timestamp`), `title`, `language` and its score where they are."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     use: Literal["document"] = "document"
     shape: ClassVar[str] = "document"
     needs: ClassVar[tuple[str, ...]] = ("text",)
@@ -36,7 +37,7 @@ class Texts(Dialect):
         return [{"text": text, **_about(row), "language_score": _score(row)}]
 
     def left(self, row: Row) -> Row:
-        """With a value that could not be taken: a number for a date, a second date."""
+        """With a value that was not taken as it is: a number for a date, a second date, another name of a language."""
         taken = [value for value in _about(row).values() if value is not None]
         given = {name: row.get(name) for name in (*_ABOUT, "timestamp")}
         lost = {name: value for name, value in given.items() if value not in (None, "") and _known(value) not in taken}
@@ -48,7 +49,8 @@ class Texts(Dialect):
 
 def _about(row: Row) -> dict[str, str | None]:
     about = {name: _known(row.get(name)) for name in _ABOUT}
-    return {**about, "date": about["date"] or _known(row.get("timestamp"))}
+    language = about["language"] and language_code(about["language"])
+    return {**about, "date": about["date"] or _known(row.get("timestamp")), "language": language}
 
 
 def _score(row: Row) -> float | None:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Literal, TypedDict
 
+from curate.formats.json_text import DuplicateKey, loaded
+
 
 class Refused(Exception):
     """A row that cannot be read: the snake_case name of the law that it breaks (curate.formats.laws)."""
@@ -221,7 +223,9 @@ def _is_tool(tool: object) -> bool:
 
 def _json(text: str, reason: str) -> object:
     try:
-        return json.loads(text)
+        return loaded(text)
+    except DuplicateKey:
+        raise Refused("duplicate_key") from None
     except (ValueError, RecursionError):
         raise Refused(reason) from None
 

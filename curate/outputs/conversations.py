@@ -5,7 +5,8 @@
   `prompt_completion` it trains on the completion. Both leave ShareGPT's role names as they are, so
   `sharegpt` is not for TRL (Unsloth maps it by `standardize_sharegpt`).
 - LLaMA-Factory: `messages`, `sharegpt` (also with tools) and `alpaca`, by `info`.
-- axolotl: `messages` and `sharegpt`, by `axolotl`; its `alpaca` reads neither system nor history.
+- axolotl: `messages` and `sharegpt`, by `axolotl`. Calls in the template's own words come by `messages` with `tools: true`
+  alone: of `sharegpt` it learns them as an assistant's turn of bare JSON. Its `alpaca` reads neither system nor history.
 """
 
 from typing import ClassVar, Literal

@@ -1,8 +1,8 @@
 """How two trainers that are configured by files are told of ours: file names in, their settings out.
 
-Read off LLaMA-Factory's `data/parser.py`, `converter.py` and `loader.py` and axolotl's
-`prompt_strategies` as of summer 2026. TRL and Unsloth take no settings: they are given
-`datasets.load_dataset("parquet", data_files=...)`.
+Seen with LLaMA-Factory 0.9.5 and axolotl 0.19.0, whose own loaders gave the ids that `curate check`
+predicts under the same chat template (LLaMA-Factory's ChatML also trains the newline after an answer).
+TRL and Unsloth take no settings: they are given `datasets.load_dataset("parquet", data_files=...)`.
 """
 
 import posixpath

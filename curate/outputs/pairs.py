@@ -4,7 +4,8 @@
   assistant turn each. DPOTrainer and KTOTrainer drop `probability`, `margin` and `weight` unread.
 - LLaMA-Factory, by `info`: it reads a pair's answers as single messages and a labelled answer as the
   last turn of a conversation, so plain files hold these as `chosen_turn`, `rejected_turn` and `conversation`.
-- axolotl, by `axolotl`: pairs. For KTO and reward models it reads ready-made text only, with no chat template.
+- axolotl, by `axolotl`: pairs, each file a dataset, since its settings of pairs know no `ds_type` and it takes
+  several files at once for JSON. For KTO and reward models it reads ready-made text only, with no chat template.
 
 Beside them stands `preference`, our own row, which later stages of a recipe read.
 """
@@ -54,7 +55,8 @@ class ChosenRejected(Said):
     def axolotl(self, files: list[str]) -> dict[str, object]:
         if self.tools:  # its strategy keeps role and content alone, and would train on calls without the calls
             return {}
-        return {"rl": "dpo", "datasets": [axolotl_dataset(files, type="chat_template.default", field_messages="prompt")]}
+        settings = {"type": "chat_template.default", "field_messages": "prompt"}
+        return {"rl": "dpo", "datasets": [axolotl_dataset([file], **settings) for file in files]}
 
 
 class Preference(Output):

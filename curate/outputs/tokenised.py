@@ -1,6 +1,7 @@
 """Tokenised training sets: conversations or documents in; `input_ids` and `labels`, ready for the trainer, out.
 
 TRL, Unsloth and axolotl take these columns as they are: no template, mask or setting can change what is learnt.
+axolotl knows them by an `attention_mask` beside them, which is 1 everywhere, since nothing is padded.
 """
 
 from functools import cached_property
@@ -12,6 +13,7 @@ from pydantic import Field
 
 from curate.config import FilePath, UsageError
 from curate.formats import Fields, Refused, Row
+from curate.outputs.entries import axolotl_dataset
 from curate.outputs.output import Output
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 class Tokenised(Output):
     """`input_ids` and `labels`, -100 where nothing is learnt; a document is learnt whole, ended by EOS."""
 
+    version: ClassVar[int] = 2
     use: Literal["tokenised"] = "tokenised"
     takes: ClassVar[tuple[str, ...]] = ("conversation", "document")
 
@@ -44,7 +47,7 @@ class Tokenised(Output):
         return made
 
     def columns(self) -> list[pa.Field]:
-        return [pa.field(name, pa.list_(pa.int32())) for name in ("input_ids", "labels")]
+        return [*(pa.field(name, pa.list_(pa.int32())) for name in ("input_ids", "labels")), pa.field("attention_mask", pa.list_(pa.int8()))]
 
     def said(self, shape: str, row: Fields) -> list[Row]:
         from curate.contract import tokenised
@@ -52,8 +55,12 @@ class Tokenised(Output):
 
         names = ("text",) if shape == "document" else ("messages", "tools")
         try:
-            return [tokenised({name: row.get(name) for name in names}, self.loaded)]
+            made = tokenised({name: row.get(name) for name in names}, self.loaded)
+            return [{**made, "attention_mask": [1] * len(made["input_ids"])}]
         except Stops as stopped:
             if stopped.trap in ("no_chat_template", "no_eos_token"):
                 raise UsageError(f"tokenised: {self.tokenizer}: {stopped.trap}: give `template:`, or set eos_token") from None
             raise Refused("not_in_dialect") from None
+
+    def axolotl(self, files: list[str]) -> dict[str, object]:
+        return {"datasets": [axolotl_dataset(files)]}

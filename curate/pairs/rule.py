@@ -40,33 +40,12 @@ Weight = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class PairRule(Model):
-    """Which answers are set against each other; equal scores are ties, and a tie is never a pair."""
+    """Which answers are set against each other."""
 
     version: ClassVar[int] = 2
 
-    by: str | None = Field(
-        None,
-        min_length=1,
-        description="`rank`, `mean` of the ratings (verbosity and complexity left out, since more of them is no merit), or a rating's name; "
-        "by default ranks where a row has them, else the mean.",
-    )
-    ratings: dict[str, Weight] | None = Field(
-        None,
-        min_length=1,
-        description="Ratings that count and their weights, in place of `by`: `{helpfulness: 1, correctness: 1}`; the score is their weighted mean. "
-        "A negative weight makes less of it better.",
-    )
-    min_margin: float = Field(0, ge=0, description="Scores (or ranks) closer than this make no pair.")
     most: int | None = Field(None, ge=1, description="Pairs of one prompt at most; a seeded hash picks them.")
     seed: int = Field(1, ge=0, description="Of the choice among a prompt's pairs and among tied answers.")
-
-    @model_validator(mode="after")
-    def _one_score(self) -> Self:
-        if self.ratings and self.by is not None:
-            raise ValueError("by and ratings both say what makes an answer better; keep one")
-        if self.ratings and not all(self.ratings.values()):
-            raise ValueError("a rating of weight 0 counts nothing; leave it out")
-        return self
 
     @property
     def name(self) -> str:
@@ -76,25 +55,17 @@ class PairRule(Model):
         """Files whose content enters the identity: a rule has none."""
         return []
 
-    def pairs(self, answers: list[Answer]) -> Iterator[Pair]:
-        """Pairs of a row's scored answers, the best first; scores that are equal never meet."""
-        raise NotImplementedError
-
     def weight(self, answers: int, pairs: int) -> float:
         """What one of a prompt's `pairs` counts, made of so many scored `answers`: together at most 1."""
         return 1 / pairs
 
     def found(self, row: Row) -> tuple[list[Pair], int]:
         """The row's pairs, and of how many answers they were made. Raises Refused where it gives none."""
-        answers = scored(row["candidates"], self._by(row), self.ratings, self.seed)
-        if len(answers) < 2:
-            raise Refused("no_pair")
-        if answers[0].score == answers[-1].score:
-            raise Refused("tie")
-        wide = [pair for pair in self.pairs(answers) if pair.margin is None or pair.margin >= self.min_margin]
-        if not wide:
-            raise Refused("under_margin")
-        return wide, len(answers)
+        raise NotImplementedError
+
+    def margin(self, row: Row, pair: Pair) -> float | None:
+        """What a trainer may read as the distance of the two answers."""
+        return pair.margin
 
     def rows(self, row: Row) -> list[Row]:
         """Preference rows of one Candidates row, all of one group. Raises Refused: one of PAIR_REASONS, or a law."""
@@ -105,11 +76,10 @@ class PairRule(Model):
     def lawful(self, row: Row) -> Lawful:
         """The row's pairs that keep the laws, `most` of them. Raises Refused as `rows` does."""
         pairs, answers = self.found(row)
-        rated = self._by(row) != "rank"
         lawful: list[tuple[Row, Pair]] = []
         law = None
         for pair in self.preferred(pairs):
-            fields = _fields(row, pair, pair.margin if rated else None)
+            fields = _fields(row, pair, self.margin(row, pair))
             broken = broken_law("preference", fields)
             law = law or broken
             if broken is None:
@@ -126,8 +96,54 @@ class PairRule(Model):
             return pairs
         return sorted(pairs, key=lambda pair: _lot(pair, self.seed))
 
+
+class ScoredRule(PairRule):
+    """A rule that goes by ranks or ratings; equal scores are ties, and a tie is never a pair."""
+
+    by: str | None = Field(
+        None,
+        min_length=1,
+        description="`rank`, `mean` of the ratings (verbosity and complexity left out, since more of them is no merit), or a rating's name; "
+        "by default ranks where a row has them, else the mean.",
+    )
+    ratings: dict[str, Weight] | None = Field(
+        None,
+        min_length=1,
+        description="Ratings that count and their weights, in place of `by`: `{helpfulness: 1, correctness: 1}`; the score is their weighted mean. "
+        "A negative weight makes less of it better.",
+    )
+    min_margin: float = Field(0, ge=0, description="Scores (or ranks) closer than this make no pair.")
+
+    @model_validator(mode="after")
+    def _one_score(self) -> Self:
+        if self.ratings and self.by is not None:
+            raise ValueError("by and ratings both say what makes an answer better; keep one")
+        if self.ratings and not all(self.ratings.values()):
+            raise ValueError("a rating of weight 0 counts nothing; leave it out")
+        return self
+
+    def pairs(self, answers: list[Answer]) -> Iterator[Pair]:
+        """Pairs of a row's scored answers, the best first; scores that are equal never meet."""
+        raise NotImplementedError
+
+    def found(self, row: Row) -> tuple[list[Pair], int]:
+        """Pairs of unequal scores; Refused names why there are none."""
+        answers = scored(row["candidates"], self._by(row), self.ratings, self.seed)
+        if len(answers) < 2:
+            raise Refused("no_pair")
+        if answers[0].score == answers[-1].score:
+            raise Refused("tie")
+        wide = [pair for pair in self.pairs(answers) if pair.margin is None or pair.margin >= self.min_margin]
+        if not wide:
+            raise Refused("under_margin")
+        return wide, len(answers)
+
+    def margin(self, row: Row, pair: Pair) -> float | None:
+        """Places of a ranking are no distances, so they are no margin."""
+        return None if self._by(row) == "rank" else pair.margin
+
     def _by(self, row: Row) -> str:
-        """What the row's answers are scored by. Places of a ranking are no distances, so they are no margin that a trainer may read."""
+        """What the row's answers are scored by."""
         if self.by is not None or self.ratings:
             return self.by or "mean"
         return "rank" if any(one["rank"] is not None for one in row["candidates"]) else "mean"

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from curate.formats import Refused
-from curate.pairs.rule import Pair, PairRule, Row
+from curate.pairs.rule import Pair, PairRule, Row, ScoredRule
 from curate.pairs.scores import Answer
 
 
@@ -20,7 +20,7 @@ def _strict(answers: list[Answer]) -> Iterator[Pair]:
     return (_pair(better, worse) for better, worse in combinations(answers, 2) if better.score > worse.score)
 
 
-class BestWorst(PairRule):
+class BestWorst(ScoredRule):
     """The best answer over the worst."""
 
     use: Literal["best_worst"] = "best_worst"
@@ -29,7 +29,7 @@ class BestWorst(PairRule):
         yield _pair(answers[0], answers[-1])
 
 
-class AllPairs(PairRule):
+class AllPairs(ScoredRule):
     """Every answer over every worse one, each of weight 1/C(K,2): K judged answers (Ouyang et al. 2022, 3.5, eq. 1)."""
 
     use: Literal["all"] = "all"
@@ -41,7 +41,7 @@ class AllPairs(PairRule):
         return 2 / (answers * (answers - 1))
 
 
-class Adjacent(PairRule):
+class Adjacent(ScoredRule):
     """Each answer over one of the next lower score: of K answers at most K - 1 pairs, the hard ones."""
 
     use: Literal["adjacent"] = "adjacent"
@@ -52,7 +52,7 @@ class Adjacent(PairRule):
             yield _pair(better, worse)
 
 
-class Margin(PairRule):
+class Margin(ScoredRule):
     """Every pair that is at least `min_margin` apart, the widest first where `most` cuts them."""
 
     use: Literal["margin"] = "margin"

@@ -3,9 +3,10 @@
 `inputs` names the files, `ranks` cuts and reads them, one room for each sort of file below.
 """
 
+import codecs
 from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from curate.config import InputPath, Model
 from curate.steps.sources.account import Limits
@@ -33,6 +34,9 @@ class Source(Model):
         ..., min_length=1, description="Files, globs, folders or URLs (https://, s3://, hf://, file://)."
     )
     format: Format = Field("auto", description="What the files hold; `auto` goes by name, then by the first bytes.")
+    encoding: str | None = Field(
+        None, description="Encoding of files of JSON and CSV that are not UTF-8 and have no byte order mark: `cp1252` for most of Excel's in Portuguese."
+    )
     text_field: str = Field("text", min_length=1, description="Column of the text, in tables.")
     html_field: str | None = Field(None, description="Column of a page's HTML; where set, text is extracted from it.")
     url_field: str = Field("url", min_length=1, description="Column of the address, in tables.")
@@ -52,6 +56,18 @@ class Source(Model):
     rank_bytes: int = Field(256 * 2**20, ge=1, description="Bytes of a gzip archive, or of many small files, in a rank.")
     rank_files: int = Field(500, ge=1, description="Pages of a folder in a rank, at most.")
     network: Network = Field(Network(), description="How patiently remote files are read.")
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, given: str | None) -> str | None:
+        """Python's name of the encoding, so that an identity does not hang on its spelling."""
+        if given is None:
+            return None
+        try:
+            "".encode(given)  # which refuses codecs that are none of texts
+            return codecs.lookup(given).name
+        except LookupError:
+            raise ValueError("no encoding of texts; write `cp1252`, `latin-1`, `utf-16` or another that Python knows") from None
 
     @model_validator(mode="before")
     @classmethod

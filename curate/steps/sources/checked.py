@@ -13,14 +13,10 @@ from curate.steps.sources import RowSource
 from curate.steps.sources.account import Account
 from curate.steps.sources.files import InputFile, Rank
 from curate.steps.sources.inputs import list_files
+from curate.steps.sources.loaded import Cell, cell_readers, cells, refuse_unloadable
 from curate.steps.sources.ranks import TABLES, cut, read_rank
 
 _OWN = (".parquet", ".jsonl")
-_MISSING = frozenset(
-    ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
-)
-"""Cells of CSV that pandas, by which `datasets` reads them, takes for none."""
-_TRUTH = {**dict.fromkeys(("True", "TRUE", "true"), True), **dict.fromkeys(("False", "FALSE", "false"), False)}
 
 
 def checked_files(place: str | Path, split: str | None = None) -> list[DataFile]:
@@ -31,6 +27,8 @@ def checked_files(place: str | Path, split: str | None = None) -> list[DataFile]
     source = RowSource(paths=[str(place)])
     files = list_files(source)
     refuse_no_tables(files)
+    for file in files:
+        refuse_unloadable(file, source)
     return [_opened(rank, source) for rank in cut(files, source)]
 
 
@@ -42,20 +40,17 @@ def refuse_no_tables(files: list[InputFile]) -> None:
 
 
 def _opened(rank: Rank, source: RowSource) -> DataFile:
-    rows = partial(_rows, rank, source)
+    readers = cell_readers(row.columns for row in _rows(rank, source)) if rank.file.format == "csv" else None
+    rows = partial(_rows, rank, source, readers)
     return DataFile(rank.file.label, list(next((row.columns for row in rows()), {})), rows)
 
 
-def _rows(rank: Rank, source: RowSource) -> Iterator[Row]:
-    account, loaded = Account(), _cells if rank.file.format == "csv" else dict
+def _rows(rank: Rank, source: RowSource, readers: dict[str, Cell] | None = None) -> Iterator[Row]:
+    account = Account()
     for unit in read_rank(rank, source, account):
         if unit.drop is not None:
             what = account.damage[-1].what if account.damage else unit.drop.reason
             raise UsageError(f"{unit.source}:{unit.offset}: {what}; a trainer's loader stops there; write the file again, or ingest it")
         name = unit.metadata.get("id")
-        yield Row(name if isinstance(name, str) else f"{unit.source}:{unit.offset}", loaded(unit.metadata))
-
-
-def _cells(row: dict[str, str]) -> dict[str, object]:
-    """The cells as `datasets` gives them to a trainer: some words are none, and truth values are such."""
-    return {name: None if cell in _MISSING else _TRUTH.get(cell, cell) for name, cell in row.items()}
+        columns = dict(unit.metadata) if readers is None else cells(unit.metadata, readers)
+        yield Row(name if isinstance(name, str) else f"{unit.source}:{unit.offset}", columns)

@@ -5,13 +5,14 @@ import json
 import os
 import posixpath
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 from urllib.parse import unquote, urlsplit
 
 from curate.config import UsageError, is_url
-from curate.steps.sources import Source
+from curate.steps.sources import Format, Source
 from curate.steps.sources.kinds import ARCHIVES, HEAD, kind_of_bytes, kind_of_name
 from curate.steps.sources.lines import Broken, decompressed, split_lines
 from curate.steps.sources.files import shown
@@ -183,8 +184,18 @@ def _kind(path: str, source: Source) -> str:
         kind = _sniff_remote(path, source)
     if kind is None:
         where = shown(path) if is_url(path) else path
-        raise UsageError(f"{where}: neither name nor content tells the format; set `format:`, as in `format: warc`")
+        raise UsageError(f"{where}: {_unknown(path)}")
     return kind
+
+
+def _unknown(path: str) -> str:
+    """Why a file has no format, and what to do."""
+    if not is_url(path) and zipfile.is_zipfile(path):
+        return "is a zip archive; unpack it, and name the folder"
+    if os.path.isfile(path) and not os.path.getsize(path):
+        return "is empty; name a file that holds something, or the folder with the others"
+    known = ", ".join(name for name in get_args(Format) if name not in ("auto", "hf"))
+    return f"neither name nor content tells the format; set `format:` to one of {known}"
 
 
 def _listed_names(file: Found, source: Source) -> list[str]:

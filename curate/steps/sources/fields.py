@@ -4,6 +4,7 @@ import datetime
 import decimal
 import math
 
+from curate.formats.languages import language_code
 from curate.steps.sources import Source
 from curate.steps.sources.payload import resource_page
 from curate.steps.step import Drop, Unit
@@ -28,13 +29,16 @@ def unit_of(row: object, offset: int, source: Source) -> Unit:
     inner = row.get("metadata")
     fields = {**inner, **row} if isinstance(inner, dict) else row
     unit = Unit(text="", id="", offset=offset, url=_string(fields, source.url_field))
-    unit.date, unit.title, unit.language = (_string(fields, name) for name in ("date", "title", "language"))
+    unit.date, unit.title, language = (_string(fields, name) for name in ("date", "title", "language"))
+    unit.language = language and language_code(language)
     unit.licence = _licence(fields.get("licence")) or _licence(fields.get("license"))
     score = fields.get("language_score")
     unit.language_score = float(score) if isinstance(score, float | int) else None
     unit.drop = _fill(unit, row, source)
     unit.dropped_by = "read" if unit.drop else None
     unit.metadata = _metadata(fields, source, opened=isinstance(inner, dict))
+    if unit.language != language:
+        unit.metadata["language"] = language
     return unit
 
 
@@ -102,14 +106,3 @@ def jsonable(value: object) -> object:
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     return str(value) if isinstance(value, decimal.Decimal | datetime.timedelta) else repr(value)
-
-
-def without_surrogates(value: object) -> object:
-    """Lone halves of UTF-16 pairs, which JSON can spell and UTF-8 cannot, become U+FFFD."""
-    if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, list):
-        return [without_surrogates(inner) for inner in value]
-    if isinstance(value, dict):
-        return {without_surrogates(key): without_surrogates(inner) for key, inner in value.items()}
-    return value

@@ -38,6 +38,8 @@ STATEFUL = frozenset({"iso2022_jp", "iso2022_kr"})
 LATIN = ("cp1252", "cp1250", "iso8859-2", "cp1254", "cp1257")
 GUESSED_LATIN = re.compile(r"(?:cp(?:437|850|852|857|858|86[0135]|125[0247])|iso8859-(?:[1-4]|9|1[03456])|mac-.*)$")
 """What the detector says of Latin letters, and is least sure of: DOS code pages for English with curly quotes."""
+PLAUSIBLE = 0.5
+"""Least plausibility, -1 to 1, of a Latin encoding that nothing declares."""
 GUESS_BONUS = 0.1
 """For the detector's own guess: letters such as those of Hungarian stand in two encodings."""
 COMMON = {
@@ -70,8 +72,8 @@ def decode(body: bytes, content_type: str | None) -> Decoded:
     for mark, charset in BOMS:
         if body.startswith(mark):
             return _decoded(body[len(mark) :], charset)
-    if b"\0" in body[:1024] and (wide := _wide(body)):
-        return _decoded(body, wide)
+    if b"\0" in body[:1024] and (utf16 := wide(body)):
+        return _decoded(body, utf16)
     if b"\x1b" in body and body.isascii() and (escaped := _escaped(body, content_type)):
         return escaped
     try:
@@ -130,7 +132,7 @@ def _mostly_utf8(body: bytes, text: str) -> bool:
     return 10 * wrong <= foreign - wrong
 
 
-def _wide(body: bytes) -> str | None:
+def wide(body: bytes) -> str | None:
     """UTF-16 without its mark: every other byte of markup is zero."""
     head = body[:1024]
     even, odd = head[::2].count(0), head[1::2].count(0)
@@ -180,6 +182,18 @@ def detected(body: bytes) -> str:
         return charset
     charset = "cp1257" if charset == "iso8859-13" else charset
     return max(LATIN, key=lambda latin: _plausible(sample, latin) + GUESS_BONUS * (latin == charset))
+
+
+def likely(text: bytes) -> str | None:
+    """The codec of text that is no UTF-8; None where no codec reads all of it as what its languages write."""
+    charset = detected(text)
+    try:
+        read = text.decode(charset)
+    except UnicodeDecodeError:
+        return None
+    if charset in LATIN and _plausible(text, charset) < PLAUSIBLE:
+        return None
+    return LATIN[0] if text.decode(LATIN[0], "replace") == read else charset
 
 
 def _plausible(sample: bytes, charset: str) -> float:

@@ -3,29 +3,29 @@
 A pending unit is made only when it is asked for, so a row that kills its worker can be passed by.
 """
 
-import codecs
 import csv
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import BinaryIO, NamedTuple
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.config import UsageError
+from curate.formats.json_text import DuplicateKey, loaded_line
 from curate.steps.sources import Source
 from curate.steps.sources.account import Account, Damage
-from curate.steps.sources.fields import broken, unit_of, without_surrogates
+from curate.steps.sources.csv_layout import separator, stated_separator
+from curate.steps.sources.encodings import Text, text_of
+from curate.steps.sources.fields import broken, unit_of
 from curate.steps.sources.json_values import is_lines, json_values
 from curate.steps.sources.lines import Broken, decompressed, split_lines
 from curate.steps.step import Drop, Unit
 
 BATCH_BYTES = 8 * 2**20
 BATCH_ROWS = 1024
-HEAD_BYTES = 2**18
-"""Of a file of JSON looked at to tell lines from other layouts."""
 
 
 class Pending(NamedTuple):
@@ -39,9 +39,7 @@ def jsonl_units(file: BinaryIO, label: str, source: Source, account: Account) ->
     """One unit a line; the offset is the line's number, from 1. Raw rows may be the values of one array too."""
     number = 0
     try:
-        for number, line in enumerate(_values(file, source, account) if source.raw else _lines(file, source, account), 1):
-            if number == 1 and line:
-                line = line.removeprefix(codecs.BOM_UTF8)
+        for number, line in enumerate(_values(_text(file, label, source, account), source), 1):
             if line is not None and not line.strip():
                 account.ignored["blank_line"] += 1
                 continue
@@ -52,40 +50,17 @@ def jsonl_units(file: BinaryIO, label: str, source: Source, account: Account) ->
         account.damage.append(Damage(label, 0, "empty file"))
 
 
-def _lines(file: BinaryIO, source: Source, account: Account) -> Iterator[bytes | None]:
-    return split_lines(_pieces(file, account), source.limits.max_record_bytes)
-
-
-def _pieces(file: BinaryIO, account: Account) -> Iterator[bytes]:
+def _text(file: BinaryIO, label: str, source: Source, account: Account) -> Text:
     def seen(count: int) -> None:
         account.bytes_read += count
 
-    return decompressed(file, seen)
+    return text_of(decompressed(file, seen), label, source.encoding)
 
 
-def _values(file: BinaryIO, source: Source, account: Account) -> Iterator[bytes | None]:
+def _values(text: Text, source: Source) -> Iterator[bytes | None]:
     """Lines, or where the file is not of one value a line, its values."""
-    head, pieces = _looked_ahead(_pieces(file, account))
-    return (split_lines if is_lines(head) else json_values)(pieces, source.limits.max_record_bytes)
-
-
-def _looked_ahead(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """The beginning of a file, and all of its pieces; damage in the beginning is met when the pieces before it are read."""
-    taken: list[bytes] = []
-    damage: Broken | None = None
-    try:
-        while sum(map(len, taken)) < HEAD_BYTES and (piece := next(pieces, None)) is not None:
-            taken.append(piece)
-    except Broken as error:
-        damage = error
-
-    def whole() -> Iterator[bytes]:
-        yield from taken
-        if damage is not None:
-            raise damage
-        yield from pieces
-
-    return b"".join(taken), whole()
+    lines = not source.raw or is_lines(text.head)
+    return (split_lines if lines else json_values)(text.pieces, source.limits.max_record_bytes)
 
 
 def _damaged(offset: int, what: str, label: str, account: Account, reason: str = "broken_record") -> Pending:
@@ -99,29 +74,22 @@ def _line_unit(line: bytes | None, number: int, label: str, source: Source, acco
         unit.drop = Drop("too_large", None, source.limits.max_record_bytes)
         return unit
     try:
-        return unit_of(_parsed(line, source.raw), number, source)
+        return unit_of(loaded_line(line, mended=not source.raw), number, source)
+    except DuplicateKey as error:
+        account.damage.append(Damage(label, number, str(error)))
+        return broken(number, "duplicate_key")
     except (ValueError, RecursionError) as error:
         account.damage.append(Damage(label, number, f"not JSON: {error}"))
         return broken(number, "broken_json")
 
 
-def _parsed(line: bytes, raw: bool) -> object:
-    """The value of a line; NaN and lone surrogates, which strict JSON refuses, are taken too, the latter mended or raw."""
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError:
-        value = json.loads(line.decode("utf-8"))
-        return value if raw else without_surrogates(value)
-
-
 def csv_units(file: BinaryIO, label: str, source: Source, account: Account) -> Iterator[Pending]:
     """One unit a record below the header, which is record 0; quoted fields may hold line breaks."""
     csv.field_size_limit(max(csv.field_size_limit(), source.limits.max_record_bytes))
-    delimiter = "\t" if ".tsv" in label.lower() else ","
     number = -1
     header: list[str] = []
     try:
-        for number, record in enumerate(_records(csv.reader(_decoded(file, source, account), delimiter=delimiter))):
+        for number, record in enumerate(_records(_reader(_text(file, label, source, account), label, source))):
             if number == 0:
                 header = record if isinstance(record, list) else []
                 require_column(header, label, source)
@@ -138,13 +106,19 @@ def csv_units(file: BinaryIO, label: str, source: Source, account: Account) -> I
         account.damage.append(Damage(label, 0, "empty file"))
 
 
-def _decoded(file: BinaryIO, source: Source, account: Account) -> Iterator[str]:
-    encoding = "utf-8-sig"
-    for line in _lines(file, source, account):
+def _reader(text: Text, label: str, source: Source) -> Iterator[list[str]]:
+    """The file's records, cut by the separator that it states, or that fits."""
+    beginning = text.head.decode("utf-8", "replace")
+    stated = stated_separator(beginning)
+    lines = _decoded(split_lines(text.pieces, source.limits.max_record_bytes), source)
+    return csv.reader(islice(lines, 1 if stated else 0, None), delimiter=stated or separator(beginning, label))
+
+
+def _decoded(lines: Iterator[bytes | None], source: Source) -> Iterator[str]:
+    for line in lines:
         if line is None:
             raise Broken(f"a line is longer than {source.limits.max_record_bytes:,} bytes")
-        yield line.decode(encoding, "surrogateescape" if source.raw else "replace") + "\n"
-        encoding = "utf-8"
+        yield line.decode("utf-8", "surrogateescape" if source.raw else "replace") + "\n"
 
 
 def _records(reader: Iterator[list[str]]) -> Iterator[list[str] | str]:

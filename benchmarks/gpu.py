@@ -1,17 +1,16 @@
 """SFT and DPO on a GPU beside a bare TRL script, in turns, each side a process of its own: one table, at equal loss.
 
     python benchmarks/gpu.py [--sizes 125m,350m,1.3b] [--lengths 2048,1024,4096] [--trainers sft,dpo] [--minutes 9] [--out DIR]
-    python benchmarks/gpu.py --sizes tiny --lengths 128 --precision fp32 --device cpu      the same path without a GPU
+    python benchmarks/gpu.py --sizes 10m --lengths 512 --precision fp32 --device cpu       the same path without a GPU
 
 Models are drawn at random in the shape of Llama, with a tokenizer trained on the spot; rows are made of drawn words,
 their lengths log-normal around a quarter of the longest. Both sides train the same rows in batches of 8 for as many
 steps (our packing puts more rows into a batch), and the first `--warm` steps are not counted; what the reference's
 log-probabilities cost beforehand is counted for every pair. Our side recomputes no activations until memory runs out;
-then it is run again with recomputation, and called so. It shares prompts in the sizes of `--share`: in small models two
-passes of small kernels cost more to launch than the positions that are saved (reckoned, not measured). Tokens are those
-that are no padding. Rates are medians of the turns, memory is the most of them. MFU is 6 operations a parameter and token
+then it is run again with recomputation, and called so. Tokens are those that are no padding, also where
+both sides of a pair share them. Rates are medians of the turns, memory is the most of them. MFU is 6 operations a parameter and token
 and 12 x layers x width x row length for attention (Chowdhery et al. 2022, B), a third more for DPO's reference, as if
-every row were read whole, over the card's dense bf16 peak. The loss is that of one fixed batch before training; it must
+every row were read whole, over the card's dense bf16 peak. The loss is that of fixed rows before training; it must
 be equal to 1e-3 in bf16 and 1e-5 in fp32, or the exit code is 1. Without a GPU seconds are of the process's CPU, memory
 is its own, and there is no MFU.
 
@@ -42,6 +41,7 @@ from benchmarks.gpu_rows import data_of, model_of  # noqa: E402
 NEEDED = ("torch", "transformers", "trl", "accelerate", "datasets", "pyarrow", "pydantic", "tokenizers")
 SIZES = {
     "tiny": {"hidden": 64, "layers": 2, "heads": 2, "vocabulary": 512},
+    "10m": {"hidden": 384, "layers": 6, "heads": 6, "vocabulary": 8192},
     "125m": {"hidden": 768, "layers": 12, "heads": 12, "vocabulary": 32768},
     "350m": {"hidden": 1024, "layers": 24, "heads": 16, "vocabulary": 32768},
     "1.3b": {"hidden": 2048, "layers": 24, "heads": 16, "vocabulary": 32768},
@@ -50,9 +50,9 @@ PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "RTX 40
 """Operations a second of a card, dense bf16, as its maker's data sheet has them."""
 EQUAL = {"bf16": 1e-3, "fp32": 1e-5}
 AIMS = {"sft": 1.2, "dpo": 1.5}
-OURS_AGAIN = {"checkpointing": True, "share_prompts": False}
+OURS_AGAIN = {"checkpointing": True}
 """What our side changes where memory runs out."""
-COLUMNS = ("trainer", "size", "tokens", "side", "tokens/s", "pairs/s", "memory, GB", "padding", "MFU", "fixed batch's loss", "ratio")
+COLUMNS = ("trainer", "size", "tokens", "side", "tokens/s", "pairs/s", "memory, GB", "padding", "MFU", "fixed rows' loss", "ratio")
 
 
 class Line(NamedTuple):
@@ -142,7 +142,7 @@ def ratio(line: Line, sides: dict[str, Side]) -> str:
 
 
 def unequal(sides: dict[str, Side], precision: str) -> str | None:
-    """What is wrong with the comparison where the two sides' losses of the fixed batch differ."""
+    """What is wrong with the comparison where the two sides' losses of the fixed rows differ."""
     if not all(side.turns for side in sides.values()):
         return None
     bare, ours = (sides[name].middle("loss") for name in ("bare", "ours"))
@@ -157,7 +157,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--trainers", default="sft,dpo")
     parser.add_argument("--precision", choices=sorted(EQUAL), default="bf16")
     parser.add_argument("--attention", choices=["sdpa", "flash_attention_2", "flash_attention_3"], default="sdpa", help="of our side")
-    parser.add_argument("--share", default="1.3b", help="sizes in which our DPO shares prompts")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--warm", type=int, default=10, help="steps before the clock starts")
     parser.add_argument("--turns", type=int, default=2, help="a second turn begins when every line has had the first")
@@ -221,7 +220,7 @@ def job_of(line: Line, given: argparse.Namespace, home: Path) -> dict:
     model = model_of(home / line.size, SIZES[line.size], longest)
     data = data_of(home / f"{line.trainer}-{line.length}", line.trainer, line.length, given.steps)
     same = {name: getattr(given, name) for name in ("steps", "warm", "precision", "attention")}
-    return {**line._asdict(), **same, "model": model, "data": str(data), "share_prompts": line.size in given.share.split(",")}
+    return {**line._asdict(), **same, "model": model, "data": str(data)}
 
 
 def run(given: argparse.Namespace, home: Path) -> tuple[Told, list[str]]:

@@ -1,4 +1,4 @@
-"""One side of the GPU benchmark in a process of its own: a job in; what it trained a second, and the loss of a fixed batch, out.
+"""One side of the GPU benchmark in a process of its own: a job in; what it trained a second, and the loss of fixed rows, out.
 
     python -m benchmarks.gpu_side JOB.json      called by benchmarks/gpu.py; the last line of stdout is JSON
 
@@ -27,7 +27,7 @@ from training.run import material_of
 BATCH = 8
 """TRL's default rows a batch."""
 MOVED = 1.5
-"""How far the last norm is scaled for DPO's fixed batch: where the model is its reference every loss is ln 2."""
+"""How far the last norm is scaled for DPO's fixed rows: where the model is its reference every loss is ln 2."""
 
 
 class Built(NamedTuple):
@@ -55,8 +55,9 @@ class Stopwatch(TrainerCallback):
     def step(self, model: torch.nn.Module, inputs: dict, *rest: object) -> torch.Tensor:
         if self.started is not None:
             ids, mask = inputs["input_ids"], inputs.get("attention_mask")
-            self.slots += ids.numel()
-            self.tokens = self.tokens + (ids.numel() if mask is None else mask.sum())  # a tensor: no wait for the device
+            real = ids.numel() if mask is None else mask.sum()  # a tensor: no wait for the device
+            self.tokens = self.tokens + real
+            self.slots = self.slots + (real if "line" in inputs else ids.numel())  # a line of pairs has no padding
             self.rows += ids.size(0)
         return self.inner(model, inputs, *rest)
 
@@ -79,7 +80,7 @@ def ours(job: dict) -> Built:
     if job["trainer"] == "sft":
         config = Sft(**values, packing="bfd_split")
         return Built(sft.build(material_of("sft", config, source_of(config))))
-    config = Dpo(**values, reference_store=f"{job['out']}/store", share_prompts=job["share_prompts"] and job["attention"] == "sdpa")
+    config = Dpo(**values, reference_store=f"{job['out']}/store")
     took, inner = [], dpo.with_logps
 
     def timed(trainer: Trainer, rows: datasets.Dataset, store: Path) -> datasets.Dataset:
@@ -104,7 +105,7 @@ def bare(job: dict) -> Built:
 
 
 def probe_loss(trainer: Trainer, moved: bool) -> float:
-    """Loss of the fixed batch before any step; `moved` scales the model away from its reference for it."""
+    """Loss of the fixed rows before any step; `moved` scales the model away from its reference for it."""
     norm = trainer.model.model.norm.weight
     with torch.no_grad():
         norm.mul_(MOVED if moved else 1.0)
@@ -114,7 +115,7 @@ def probe_loss(trainer: Trainer, moved: bool) -> float:
 
 
 def measured(job: dict, build: Callable[[dict], Built]) -> dict:
-    """Train and tell: rates, memory, padding, and what the fixed batch cost."""
+    """Train and tell: rates, memory, padding, and what the fixed rows cost."""
     trainer, reference_s = build(job)
     loss = probe_loss(trainer, job["trainer"] == "dpo")
     watch = Stopwatch(trainer, job["warm"])
@@ -125,7 +126,7 @@ def measured(job: dict, build: Callable[[dict], Built]) -> dict:
     pairs = watch.rows / 2 if job["trainer"] == "dpo" else 0
     seconds, tokens = watch.seconds + reference_s * pairs, int(watch.tokens)
     return {
-        "tokens_s": tokens / seconds, "pairs_s": pairs / seconds if pairs else None, "padding": 1 - tokens / watch.slots, "memory_gb": memory_gb(),
+        "tokens_s": tokens / seconds, "pairs_s": pairs / seconds if pairs else None, "padding": 1 - tokens / int(watch.slots), "memory_gb": memory_gb(),
         "loss": loss, "parameters": sum(weight.numel() for weight in trainer.model.parameters()),
         "card": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
     }  # fmt: skip

@@ -31,7 +31,7 @@ def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_both_sides_train_for_real_at_equal_loss_and_are_told_one_by_one(tmp_path: Path) -> None:
-    done = run(*f"--sizes tiny --lengths 96 --precision fp32 --device cpu --steps 4 --warm 1 --turns 1 --minutes 60 --share tiny --out {tmp_path}".split())
+    done = run(*f"--sizes tiny --lengths 96 --precision fp32 --device cpu --steps 4 --warm 1 --turns 1 --minutes 60 --out {tmp_path}".split())
     assert done.returncode == 0, done.stderr
     *sides, _, head, _, names, _, bare_sft, ours_sft, bare_dpo, ours_dpo = done.stdout.splitlines()
     assert head.startswith("CPU, fp32, 20") and all(name in names for name in COLUMNS)

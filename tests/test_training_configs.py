@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.config import Model
+from curate.config import Model, UsageError
 from training.config import Dpo, Grpo, Kto, Preference, Pretrain, Reward, Run, Sft, load
 from training.evaluation.comparison import Compare
 from training.evaluation.win_rate import WinRate
@@ -57,3 +57,11 @@ def test_a_trainer_imports_no_room_above_the_contract(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("curate."):
             assert node.module.split(".")[1] in (ROOMS | RUNS_RECIPES if path.stem == "round_pairs" else ROOMS)
+
+
+def test_a_mistake_of_the_command_line_is_told_from_one_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "sft.yaml"
+    path.write_text("model: m\ndata: d\noutput: o\nepochs: none\n")
+    with pytest.raises(UsageError) as refused:
+        load(path, Sft, ["learning_rat=1e-5"])
+    assert sorted(line.partition(": ")[0] for line in str(refused.value).splitlines()) == ["--set", f"{path}:4"]

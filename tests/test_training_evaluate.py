@@ -14,10 +14,13 @@ from training_models import artifact, config_file, conversations, model_folder, 
 pytest.importorskip("trl", reason="TRL is an extra")
 
 from curate.config import UsageError
+from curate.contract import Settings
 from training import dpo, evaluate
 from training.checkpoints import mark
 from training.command import finished
 from training.config import Dpo, Run
+from training.evaluation.checkpoint import opened
+from training.evaluation.likelihood import costs, windows
 from training.run import main
 
 TRAIN, HELD_OUT = range(32), range(64, 96)
@@ -44,6 +47,38 @@ def test_a_model_that_knows_nothing_is_as_perplexed_as_its_vocabulary_is_large(t
     size = json.loads((even / "config.json").read_text())["vocab_size"]
     assert found["perplexity"].value == pytest.approx(size, rel=1e-4)
     assert found["perplexity"].rows == 32
+
+
+def test_bits_a_byte_are_those_of_the_texts_own_bytes_without_the_tokens_that_are_no_text(base: Path) -> None:
+    """By transformers alone: the model's own loss over the text and its EOS, and the length of the Portuguese words in UTF-8."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    text = "São João: coração, avó e avô — é útil?"
+    tokenizer, model = AutoTokenizer.from_pretrained(base), AutoModelForCausalLM.from_pretrained(base).eval()
+    ids = torch.tensor([[*tokenizer(text)["input_ids"], tokenizer.eos_token_id]])
+    with torch.no_grad():
+        nats = float(model(ids, labels=ids).loss) * (ids.shape[1] - 1)
+    (cost,) = costs(opened(str(base)), [{"text": text}], Settings(max_length=1024))
+    assert cost.nats == pytest.approx(nats, rel=1e-5) and cost.tokens == ids.shape[1] - 1
+    assert cost.bytes == len(text.encode()) - len(tokenizer.decode(ids[0, :1]).encode())
+
+
+def test_a_text_longer_than_the_longest_sequence_is_measured_to_its_end(base: Path) -> None:
+    text = "The lazy dog jumps over the quick brown fox. " * 20
+    short, whole = (costs(opened(str(base)), [{"text": text}], Settings(max_length=size))[0] for size in (16, None))
+    assert (short.tokens, short.bytes) == (whole.tokens, whole.bytes) and short.nats != whole.nats
+    assert short.nats == pytest.approx(whole.nats, rel=0.05)
+
+
+@pytest.mark.parametrize("size", [8, 9, 40, 100, None])
+def test_windows_score_every_token_once_with_half_a_window_before_it(size: int | None) -> None:
+    ids, loss = list(range(100)), [number % 3 > 0 for number in range(100)]
+    pieces = list(windows(ids, loss, size))
+    scored = [number for part, marks in pieces for number, mark in zip(part, marks, strict=True) if mark]
+    assert scored == [number for number, mark in zip(ids, loss, strict=True) if mark]
+    assert all(len(part) <= (size or 100) for part, _ in pieces)
+    assert all(marks.index(True) >= (size or 100) // 2 for _, marks in pieces[1:] if True in marks)
 
 
 def test_an_interval_holds_the_truth_and_narrows_with_more_rows() -> None:

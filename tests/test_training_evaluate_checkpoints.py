@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,7 @@ def test_the_harness_is_started_on_the_checkpoint_with_the_tasks(trained: Path, 
     model = ["run", "--model", "hf", "--model_args", f"pretrained={trained / 'sft'}"]
     assert said == [*model, "--tasks", "truthfulqa_mc2,ifeval", "--apply_chat_template", "--limit", "5"]
     assert harness(tmp_path, trained / "sft", "--tasks", "ifeval", FAILS="3").returncode == 1
+    assert harness(tmp_path, trained / "sft", "--tasks", "ifeval", "--", "--no-such-option", FAILS="2").returncode == 2
     refused = harness(tmp_path, trained / "sft", "--tasks", "realtoxicityprompts", PERSPECTIVE_API_KEY="")
     assert refused.returncode == 2 and "PERSPECTIVE_API_KEY" in refused.stderr
 
@@ -124,7 +126,17 @@ def test_lighteval_is_started_on_the_checkpoint_where_it_is_asked_for(trained: P
     done = harness(tmp_path, trained / "sft", "--by", "lighteval", "--tasks", "truthfulqa:mc,gsm8k", "--", "--max-samples", "5")
     assert done.returncode == 0, done.stderr
     said = json.loads((tmp_path / "arguments.json").read_text())
-    assert said == ["accelerate", f"model_name={trained / 'sft'}", "truthfulqa:mc,gsm8k", "--max-samples", "5"]
+    assert said[0] == "accelerate" and said[2:] == ["truthfulqa:mc,gsm8k", "--max-samples", "5"]
+    assert dict(word.split("=") for word in said[1].split(","))["model_name"] == str(trained / "sft")
+
+
+def test_lighteval_keeps_the_answers_of_each_checkpoint_apart_though_one_takes_the_place_of_the_other(trained: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(trained / "sft", tmp_path / "model")
+    before = command(str(model), ["gsm8k"], [], "lighteval")
+    assert command(str(model), ["gsm8k"], [], "lighteval") == before
+    shutil.copy(trained / "reward" / "config.json", model / "config.json")
+    after = command(str(model), ["gsm8k"], [], "lighteval")
+    assert after[4] != before[4] and after[4].split(",")[0] == before[4].split(",")[0]
 
 
 def test_a_harness_that_is_not_installed_is_named_with_its_command(trained: Path, tmp_path: Path) -> None:

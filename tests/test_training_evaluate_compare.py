@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,6 +117,24 @@ def test_several_processes_may_train_what_one_process_compares(file: Path, compa
     assert compare.main(words) == 0 and (tmp_path / "launched").read_text(encoding="utf-8").splitlines() == launched
 
 
+@pytest.mark.usefixtures("compared")
+def test_an_arm_whose_training_fails_is_named_and_the_others_stand_in_the_table(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """DPO is given a Python that ends at once; SFT and GRPO are finished already, and are not trained."""
+    out = shutil.copytree(file.parent / "out", tmp_path / "out")
+    launch = ["sh", "-c", 'case "$2" in *dpo) exit 3;; esac; exec "$0" "$@"', sys.executable]
+    for chain in ("seed-1/sft+dpo", "seed-0/sft+grpo+dpo"):
+        shutil.rmtree(out / "models" / chain)
+    assert compare.main([str(file), "--set", f"output={out}", "--set", f"launch={json.dumps(launch)}"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    place = next(place for place, line in enumerate(lines) if line.startswith("arm "))
+    assert [line.split()[0] for line in lines[place : place + 3]] == ["arm", "sft", "sft+grpo"]
+    told = json.loads((out / "comparison.json").read_text())
+    assert set(told["arms"]) == {"sft", "sft+grpo"} and set(told["failed"]) == {"sft+dpo", "sft+grpo+dpo", "sft+dpo+grpo"}
+    assert told["failed"]["sft+dpo"].startswith("seed 1: ") and told["failed"]["sft+dpo+grpo"].startswith("seed 1: ")
+
+
 def test_a_comparison_in_several_processes_is_refused_with_what_to_do(
     file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +214,15 @@ def test_a_share_of_ones_has_an_interval_and_answers_that_stand_together_count_l
     assert share_over_seeds(few * 0.5, few).value == 0.5
     with pytest.raises(UsageError):
         share_over_seeds(few * 0, few * 0)
+
+
+def test_values_of_one_prompt_count_as_few_as_they_are_alike() -> None:
+    """The share is the same; the values of a prompt are all alike, or as different as those of other prompts."""
+    alike = share_of([[1.0] * 4, [1.0] * 4, [0.0] * 4] * 20)
+    mixed = share_of([[1.0, 1.0, 0.0, 1.0], [1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 1.0, 0.0]] * 20)
+    single = share_of([[float(number % 3 > 0)] for number in range(240)])
+    assert alike.high - alike.low == pytest.approx(2 * (single.high - single.low), rel=0.05)
+    assert mixed.high - mixed.low == pytest.approx(single.high - single.low, rel=0.05)
 
 
 def test_a_model_that_has_diverged_has_an_infinite_perplexity_and_no_error() -> None:

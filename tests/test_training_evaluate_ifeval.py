@@ -59,6 +59,28 @@ def test_an_answer_that_follows_the_instruction_passes_and_one_that_does_not_fai
     assert followed(name, arguments, good) and not followed(name, arguments, bad)
 
 
+FINER = [
+    ("keywords:forbidden_words", {"forbidden_words": ["C++"]}, "A C+ grade.", "I write C++ code."),
+    ("keywords:letter_frequency", {"letter": "s", "let_frequency": 3, "let_relation": "less than"}, "Straße, sim.", "Strasse, sim."),
+    ("length_constraints:number_words", {"num_words": 3, "relation": "less than"}, "Cora\u00e7a\u0303o \u0939\u093f\u0928\u094d\u0926\u0940", "um dois tres"),
+    ("length_constraints:nth_paragraph_first_word", {"num_paragraphs": 1, "nth_paragraph": 1, "first_word": "well"}, "“Well”, he said.", "Well-known."),
+    ("length_constraints:nth_paragraph_first_word", {"num_paragraphs": 1, "nth_paragraph": 1, "first_word": "here"}, "Here's one.", "**Here** is one."),
+    ("length_constraints:nth_paragraph_first_word", {"num_paragraphs": 2, "nth_paragraph": 2, "first_word": "b"}, "A\n\n\n\nB", "A\n \nB"),
+    ("detectable_content:number_placeholders", {"num_placeholders": 1}, "Dear [name]", "[\n 1\n]"),
+    ("detectable_format:number_bullet_lists", {"num_bullets": 1}, "- one\n---\nend", "- one\n- \n"),
+    ("detectable_format:constrained_response", {}, "My answer is no.", "my answer is no."),
+    ("detectable_format:number_highlighted_sections", {"num_highlights": 2}, "* **One** and *two*", "* **One** and * two *"),
+    ("detectable_format:multiple_sections", {"section_spliter": "Day ", "num_sections": 2}, "Day 1\nA\nDay 2\nB", "Day 1\nA"),
+    ("change_case:capital_word_frequency", {"capital_frequency": 2, "capital_relation": "at least"}, "NASA's men and I'm in", "Nasa's men and I'm in"),
+    ("change_case:capital_word_frequency", {"capital_frequency": 2, "capital_relation": "less than"}, "DON'T", "I DON'T"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "arguments", "good", "bad"), FINER)
+def test_what_stands_close_to_a_mistake_is_told_from_it(name: str, arguments: dict, good: str, bad: str) -> None:
+    assert followed(name, arguments, good) and not followed(name, arguments, bad)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_an_empty_answer_follows_nothing(name: str) -> None:
     assert not followed(name, CASES[name][0], " \n", loose=True)

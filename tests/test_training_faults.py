@@ -5,21 +5,29 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from training_models import artifact, config_file, conversations, model_folder
+from training_models import artifact, config_file, conversations, model_folder, pairs
 
 pytest.importorskip("trl", reason="TRL is an extra")
 
-from curate.artifact import read_receipt
-from training import checkpoints, curves, sft
-from training.config import Sft
+from safetensors.torch import load_file, save_file
+from transformers import Trainer as HfTrainer
+
+from curate.artifact import read_receipt, write_json
+from curate.config import UsageError
+from training import checkpoints, curves, grpo, place, sft
+from training.arguments import CHECKPOINTS
+from training.config import Grpo, Sft
+from training.models import RUN
 from training.run import main
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = {"epochs": 3, "save_steps": 4, "log_steps": 1}
-"""12 steps, and checkpoints after 4, 8 and 12."""
+SETTINGS = {"epochs": 3, "save_steps": 4, "log_steps": 3}
+"""12 steps, and checkpoints after 4, 8 and 12, between two logs."""
+LOGGED = [1, 3, 4, 6, 8, 9, 12]
 CHILD = """
 import os, resource, sys
 import torch
@@ -68,7 +76,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, base: Path, data: Path) -> P
 
 
 def config(folder: Path, base: Path, data: Path, **more: object) -> str:
-    return config_file(folder, model=str(base), data=str(data), output=str(folder / "out"), **{**SETTINGS, **more})
+    return config_file(folder, **{"model": str(base), "data": str(data), "output": str(folder / "out"), **SETTINGS, **more})
 
 
 def child(plan: str, file: str) -> subprocess.CompletedProcess[str]:
@@ -87,14 +95,14 @@ def told(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
-def losses(output: Path) -> list[float]:
-    return [entry["loss"] for entry in read_receipt(output).report["sft"]["curve"]]
+def curve(output: Path) -> list[dict]:
+    return read_receipt(output).report["sft"]["curve"]
 
 
 def assert_goes_on(file: str, folder: Path, whole: Path) -> None:
     """The same command again ends with the curve of a run in which nothing went wrong."""
     assert main("sft", Sft, sft.build, [file]) == 0
-    assert losses(folder / "out") == losses(whole) and len(losses(whole)) == 12
+    assert curve(folder / "out") == curve(whole) and [entry["step"] for entry in curve(whole)] == LOGGED
 
 
 def size_of(whole: Path, name: str) -> int:
@@ -146,6 +154,88 @@ def test_a_run_that_is_killed_while_it_writes_a_checkpoint_goes_on_from_the_one_
     folder = tmp_path / "out" / "checkpoints"
     assert (folder / "checkpoint-8").exists() and checkpoints.last_whole(folder) == folder / "checkpoint-4"
     assert_goes_on(file, tmp_path, whole)
+
+
+def test_a_run_that_is_asked_to_stop_says_so_in_one_line_and_goes_on(tmp_path: Path, base: Path, data: Path, whole: Path) -> None:
+    file = config(tmp_path, base, data)
+    line = told(child("at_step(6, lambda: os.kill(os.getpid(), 15))", file))
+    assert "interrupted" in line and line.endswith("checkpoint-4")
+    assert_goes_on(file, tmp_path, whole)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_before_a_checkpoint_holds_it(tmp_path: Path, base: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = shutil.copytree(base, tmp_path / "astray")
+    weights = load_file(folder / "model.safetensors")
+    weights["model.norm.weight"].fill_(float("inf"))
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    assert main("sft", Sft, sft.build, [config(tmp_path, folder, data, log_steps=2, save_steps=2)]) == 1
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "the loss is no number by step 1" in told and "no checkpoint yet" in told
+    assert not list((tmp_path / "out").glob("**/checkpoint-*"))
+
+
+@pytest.mark.parametrize("kind", ["sft", "sft_shuffled", "grpo"])
+def test_a_run_that_is_stopped_in_its_second_epoch_goes_on_with_the_rows_that_it_would_have_read(
+    kind: str, tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, shape, build, look, more = courses(kind, tmp_path)
+    curves_of, step = [], HfTrainer.training_step
+    for stopped in (False, True):
+        folder = tmp_path / str(stopped)
+        folder.mkdir()
+        file = config(folder, base, tmp_path / "rows", **{**SETTINGS, "save_steps": 3, "epochs": 2, **more})
+        if stopped:
+            monkeypatch.setattr(HfTrainer, "training_step", interrupted_at(7, step))
+            assert main(name, shape, build, [file], look=look) == 1
+            assert checkpoints.last_whole(folder / "out" / CHECKPOINTS).name == "checkpoint-6"
+            monkeypatch.setattr(HfTrainer, "training_step", step)
+        assert main(name, shape, build, [file], look=look) == 0
+        curves_of.append([entry["loss"] for entry in read_receipt(folder / "out").report[name]["curve"]])
+    assert curves_of[0] == curves_of[1]
+
+
+def courses(kind: str, folder: Path) -> tuple:
+    """A trainer with its rows, four steps an epoch: its name, config, building, report, and further settings."""
+    if kind == "grpo":
+        artifact(folder / "rows", {"train": [{"id": row["id"], "prompt": row["prompt"]} for row in pairs(range(8))]})
+        reward = str(model_folder(folder / "reward", scores=True, seed=1))
+        return "grpo", Grpo, grpo.build, grpo.look, {"reward": reward, "generations": 4, "answer_length": 4}
+    artifact(folder / "rows", {"train": conversations(range(32))})
+    return "sft", Sft, sft.build, None, {"length_buckets": kind == "sft"}
+
+
+def interrupted_at(number: int, step: Callable[..., object]) -> Callable[..., object]:
+    def stepped(self: HfTrainer, *rest: object, **named: object) -> object:
+        if self.state.global_step == number:
+            raise KeyboardInterrupt
+        return step(self, *rest, **named)
+
+    return stepped
+
+
+def test_a_folder_in_which_another_run_writes_is_left_as_it_is(tmp_path: Path, base: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
+    file = config(tmp_path, base, data)
+    with place.held(tmp_path / "out"):
+        assert main("sft", Sft, sft.build, [file]) == 1
+    assert "another run is writing here" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [place.LOCK]
+
+
+def test_a_run_goes_on_in_as_many_processes_as_it_was_begun_in(tmp_path: Path) -> None:
+    write_json(tmp_path / RUN, {"fingerprint": "this", "processes": 2})
+    place.begin(tmp_path, "this")  # nothing is lost without a checkpoint
+    write_json(tmp_path / RUN, {"fingerprint": "this", "processes": 2})
+    (tmp_path / CHECKPOINTS / "checkpoint-4").mkdir(parents=True)
+    checkpoints.mark(tmp_path / CHECKPOINTS / "checkpoint-4")
+    with pytest.raises(UsageError, match="begun in 2 processes"):
+        place.begin(tmp_path, "this")
+
+
+def test_an_output_that_cannot_be_written_is_named_in_one_line(tmp_path: Path, base: Path, data: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "file").touch()
+    assert main("sft", Sft, sft.build, [config(tmp_path, base, data, output=str(tmp_path / "file" / "out"))]) == 1
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert str(tmp_path / "file") in line and "Not a directory" in line
 
 
 def test_the_curves_are_drawn_and_the_same_history_is_the_same_picture(whole: Path, tmp_path: Path) -> None:

@@ -257,13 +257,6 @@ def test_an_interrupted_run_says_how_to_go_on_and_leaves_no_server(plain: Path, 
     until(lambda: not at_home(tmp_path / "rounds"))
 
 
-def budgeted(folder: Path) -> Path:
-    """The bundled recipe with a limit of money."""
-    text = RECIPE.read_text(encoding="utf-8").replace("endpoints:\n", "budget: {max_cost: 1.0}\n\nendpoints:\n")
-    (folder / "recipe.yaml").write_text(text, encoding="utf-8")
-    return folder / "recipe.yaml"
-
-
 def refused(folder: Path, model: Path, capsys: pytest.CaptureFixture[str], **values: object) -> str:
     """The one message of rounds that are refused before anything is served: the server's program would leave its log."""
     assert main([str(config_file(folder, model=str(model), serve=python(""), **values))]) == 2
@@ -302,13 +295,19 @@ def gated(judge: str, opens: Callable[[], object]) -> Iterator[str]:
         server.shutdown()
 
 
+ANSWERS = f"""echo '{{"port": '{{port}}'}}' > server.json; exec {sys.executable} {ROOT / "tests" / "judge_server.py"} --config server.json"""
+"""A server that answers as quickly as a judge does."""
+
+
+def params_of(folder: Path, **more: object) -> dict[str, object]:
+    return {"prompts": str(folder / "prompts-{round}.jsonl"), "max_tokens": 800, **more}
+
+
 def test_the_checkpoints_server_is_gone_while_its_answers_are_judged(
     plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The judge says nothing until no process of the server is left: one that waited for the judgement would wait for ever."""
-    answers = f"""echo '{{"port": '{{port}}'}}' > server.json; exec {sys.executable} {ROOT / "tests" / "judge_server.py"} --config server.json"""
-    params = {"prompts": str(tmp_path / "prompts-{round}.jsonl"), "max_tokens": 800}
-    config = load(config_file(tmp_path, model=str(plain), params=params, serve=["sh", "-c", answers, "{model}", "{port}"]), Rounds)
+    config = load(config_file(tmp_path, model=str(plain), params=params_of(tmp_path), serve=["sh", "-c", ANSWERS, "{model}", "{port}"]), Rounds)
     home = tmp_path / "rounds" / "round-1"
     home.mkdir(parents=True)
     with running(tmp_path / "judge", judges={"judge-a": {"length": 20.0}}) as judge, gated(judge.url, lambda: not at_home(home)) as url:
@@ -331,7 +330,28 @@ def test_what_a_later_round_lacks_is_told_before_the_first(plain: Path, tmp_path
 def test_a_price_that_the_budget_needs_is_asked_for_before_anything_is_served(
     plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "budget.max_cost: no price" in refused(tmp_path, plain, capsys, recipe=str(budgeted(tmp_path)))
+    assert "budget.max_cost: no price of 'judge-a'" in refused(tmp_path, plain, capsys, params=params_of(tmp_path, max_cost=1.0))
+
+
+def test_a_rounds_calls_stay_under_their_most_money_and_the_checkpoints_own_cost_nothing(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dollar for a million tokens: 12 prompts of 4 answers pay some dollars' thousandths, and not the millionth that is given first."""
+    home = tmp_path / "rounds" / "round-1"
+    home.mkdir(parents=True)
+
+    def made(most: float) -> Path:
+        params = params_of(tmp_path, max_cost=most, judge_prices={"judge-a": {"input": 1.0, "output": 1.0}})
+        values = {"params": params, "serve": ["sh", "-c", ANSWERS, "{model}", "{port}"]}
+        return pairs(load(config_file(tmp_path, model=str(plain), **values), Rounds), 1, str(plain), home)
+
+    with running(tmp_path / "judge", judges={"judge-a": {"length": 20.0}}) as judge:
+        monkeypatch.setenv("CURATE_ENDPOINT_JUDGE_URL", judge.url)
+        with pytest.raises(StoppedError):
+            made(1e-6)
+        assert not judge.entries()
+        costs = {one.receipt.stage: one.receipt.cost for one in Artifact(made(1.0)).ancestors()}
+        assert 0 < costs["judge"]["judge"] < 1 and costs["generate"] == {"writer": 0} and judge.entries()
 
 
 @pytest.mark.usefixtures("judge_address")

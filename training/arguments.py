@@ -44,26 +44,20 @@ def common(config: Run) -> dict[str, object]:
         "max_grad_norm": config.clip,
         "seed": config.seed,
         "data_seed": config.seed,
-        "optim": "paged_adamw_8bit" if quantised else "adamw_torch_fused" if on_gpu() else "adamw_torch",
+        "optim": "paged_adamw_8bit" if quantised else "adamw_torch_fused",
         "bf16": precision_of(config) == "bf16",
-        "tf32": has_tf32() or None,
         "use_cpu": not on_gpu(),
         "logging_steps": config.log_steps,
         "logging_first_step": True,
+        "logging_nan_inf_filter": False,  # it hides a loss that is no number, and has a GPU waited for in every step
         "save_steps": config.save_steps,
         "save_total_limit": config.keep_checkpoints,  # two or more: the last may be half written when a run is killed
         "eval_strategy": evaluated,
         "eval_steps": config.eval_steps,
         "report_to": config.report_to,
         "dataloader_pin_memory": on_gpu(),
+        "accelerator_config": {"non_blocking": on_gpu()},  # else each tensor that goes to a GPU waits for the step before it
     }
-
-
-def has_tf32() -> bool:
-    """True on a GPU whose fp32 products may be tf32's, about eight times as fast; transformers refuses to ask an older one for it."""
-    from transformers.utils import is_torch_tf32_available
-
-    return on_gpu() and is_torch_tf32_available()
 
 
 def processes() -> int:

@@ -72,9 +72,15 @@ class Batches:
 
 
 class Batched:
-    """Mixed into a trainer of transformers: it reads `batches` where there are some."""
+    """Mixed into a trainer of transformers: it reads `batches` where there are some, and scores no more than it must."""
 
     batches: Batches | None = None
+
+    def __init__(self, *given: object, **named: object) -> None:
+        from training.head import score_labels_alone
+
+        score_labels_alone()
+        super().__init__(*given, **named)
 
     def get_train_dataloader(self) -> object:
         """The loader of the training rows, sharded over processes by accelerate."""
@@ -83,8 +89,13 @@ class Batched:
         if self.batches is None:
             return super().get_train_dataloader()
         rows = self._remove_unused_columns(self.train_dataset, description="training")
-        pinned = self.args.dataloader_pin_memory
-        even, self.accelerator.even_batches = self.accelerator.even_batches, False  # `Batches` are even, and of many sizes
-        loader = self.accelerator.prepare(DataLoader(rows, batch_sampler=self.batches, collate_fn=self.data_collator, pin_memory=pinned))
+        args, even = self.args, self.accelerator.even_batches
+        loader = DataLoader(
+            rows, batch_sampler=self.batches, collate_fn=self.data_collator, pin_memory=args.dataloader_pin_memory,
+            num_workers=args.dataloader_num_workers, persistent_workers=args.dataloader_persistent_workers,
+            prefetch_factor=args.dataloader_prefetch_factor,
+        )  # fmt: skip
+        self.accelerator.even_batches = False  # `Batches` are even, and of many sizes
+        loader = self.accelerator.prepare(loader)
         self.accelerator.even_batches = even
         return loader

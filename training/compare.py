@@ -4,7 +4,8 @@
 
 An arm is a chain of trainers, each from the model that the one before it made; what arms begin with in
 common is trained once a seed. The same command again goes on where it was stopped: finished runs and
-finished measurements are not repeated. The comparison itself is one process; on several GPUs it starts each
+finished measurements are not repeated. An arm whose training fails is left out and named; the others are
+trained, measured and told, and the command ends with exit code 1. The comparison itself is one process; on several GPUs it starts each
 training by the words of `launch`, and measures on the first.
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from curate.artifact import RECEIPT, read_receipt, write_json
-from curate.config import UsageError
+from curate.config import StoppedError, UsageError
 from training import dpo, grpo, sft
 from training.command import finished
 from training.config import Dpo, Grpo, Run, Sft, load
@@ -42,6 +43,9 @@ class Way(NamedTuple):
 
 
 WAYS = {"sft": Way(Sft, sft.build, report_of), "dpo": Way(Dpo, dpo.build, report_of), "grpo": Way(Grpo, grpo.build, grpo.look)}
+
+
+Failure = UsageError | StoppedError
 
 
 def name_of(arm: list[Stage]) -> str:
@@ -74,15 +78,26 @@ def look(compare: Compare) -> None:
         WAYS[stage].look(stage, config, source_of(config))
 
 
-def models_of(compare: Compare, seed: int) -> dict[str, Path]:
-    """Train every beginning of every arm, each once, unless it is done; the models by the names of their chains."""
-    made = {"": Path(compare.base)}
+def models_of(compare: Compare, seed: int) -> dict[str, Path | Failure]:
+    """Train every beginning of every arm, each once, unless it is done; the models, or why there is none, by the names of their chains."""
+    made: dict[str, Path | Failure] = {"": Path(compare.base)}
     for chain in sorted((arm[:length] for arm in compare.arms for length in range(1, len(arm) + 1)), key=len):
         if name_of(chain) not in made:
-            way, config = WAYS[chain[-1]], config_of(compare, chain, seed, str(made[name_of(chain[:-1])]))
-            print(f"training.{chain[-1]}: {config.output}", file=sys.stderr)
-            made[name_of(chain)] = trained(compare, chain[-1], config, way)
+            before = made[name_of(chain[:-1])]
+            made[name_of(chain)] = before if isinstance(before, Failure) else _attempted(compare, chain, seed, str(before))
     return made
+
+
+def _attempted(compare: Compare, chain: list[Stage], seed: int, before: str) -> Path | Failure:
+    config = config_of(compare, chain, seed, before)
+    print(f"training.{chain[-1]}: {config.output}", file=sys.stderr)
+    try:
+        return trained(compare, chain[-1], config, WAYS[chain[-1]])
+    except (UsageError, StoppedError) as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        print(error, file=sys.stderr)
+        return error.with_traceback(None)  # its frames hold a model
 
 
 def trained(compare: Compare, stage: Stage, config: Run, way: Way) -> Path:
@@ -96,27 +111,45 @@ def trained(compare: Compare, stage: Stage, config: Run, way: Way) -> Path:
     return output
 
 
-def compare_arms(compare: Compare) -> tuple[dict[str, dict[str, Measure]], bool]:
-    """Train and measure every arm with every seed; its measures, and whether a simulated judge counted the wins."""
+class Compared(NamedTuple):
+    """The measures of each arm, why others have none, and whether a simulated judge counted the wins."""
+
+    arms: dict[str, dict[str, Measure]]
+    failed: dict[str, str]
+    simulated: bool
+
+
+def compare_arms(compare: Compare) -> Compared:
+    """Train and measure every arm with every seed. Raises what the first arm fails by: wins are counted over it."""
     look(compare)
-    names = [name_of(arm) for arm in compare.arms]
-    sheets: dict[str, list[Sheet]] = {name: [] for name in names}
+    sheets: dict[str, list[Sheet]] = {name_of(arm): [] for arm in compare.arms}
+    failed: dict[str, str] = {}
     for seed in compare.seeds:
         models = models_of(compare, seed)
-        for name in names:
-            sheets[name].append(sheet(compare, models[name], models[names[0]], f"{name}-seed-{seed}", Path(compare.output)))
-    simulated = any(one.simulated for found in sheets.values() for one in found)
-    return {name: summary(found) for name, found in sheets.items()}, simulated
+        first = models[name_of(compare.arms[0])]
+        if isinstance(first, Failure):
+            raise first
+        for name, found in sheets.items():
+            if isinstance(models[name], Failure):
+                failed.setdefault(name, f"seed {seed}: {models[name]}")
+            else:
+                found.append(sheet(compare, models[name], first, f"{name}-seed-{seed}", Path(compare.output)))
+    whole = {name: found for name, found in sheets.items() if name not in failed}
+    simulated = any(one.simulated for found in whole.values() for one in found)
+    return Compared({name: summary(found) for name, found in whole.items()}, failed, simulated)
 
 
 def told(config: Compare) -> list[str]:
-    """The table of a comparison, and the file in which its numbers stand."""
-    arms, simulated = compare_arms(config)
+    """The table of a comparison, and the file in which its numbers stand. Raises StoppedError, with the table, where an arm has failed."""
+    arms, failed, simulated = compare_arms(config)
     measured = {arm: {name: one._asdict() for name, one in found.items()} for arm, found in arms.items()}
     file = Path(config.output) / RESULT
-    write_json(file, {"arms": measured, "seeds": config.seeds, "simulated": simulated})
+    write_json(file, {"arms": measured, "failed": failed, "seeds": config.seeds, "simulated": simulated})
     warning = ["SIMULATED: wins are counted by a simulated judge, and say nothing of these models"] if simulated else []
-    return [*warning, *table(arms, len(config.seeds)), str(file)]
+    lines = [*warning, *table(arms, len(config.seeds)), *(f"{name} is left out: {why}" for name, why in failed.items()), str(file)]
+    if failed:
+        raise StoppedError("\n".join(lines))
+    return lines
 
 
 def main(words: list[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 Paths are seen from the working directory: one config serves wherever it is called from.
 """
 
+import re
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -48,6 +49,9 @@ class Run(Model):
     batch_size: int = Field(8, ge=1, description="Rows of a batch on one device.")
     accumulate: int = Field(1, ge=1, description="Batches summed before a step.")
     max_length: int = Field(1024, ge=8, description="Longest sequence in tokens.")
+    too_long: Literal["refuse", "drop"] = Field(
+        "refuse", description="What becomes of rows of which max_length leaves nothing to learn: no run, or one without them, which counts them."
+    )
     learning_rate: float = Field(2e-5, gt=0, le=1, description="Highest learning rate.")
     schedule: Literal["cosine", "linear", "constant", "constant_with_warmup"] = Field("cosine", description="Course of the learning rate.")
     warmup: float = Field(0.03, ge=0, lt=1, description="Share of the steps in which the rate rises.")
@@ -86,15 +90,15 @@ class Dpo(Run):
     reference: str | None = Field(None, description="Reference model; null: the model as it stands. Another one's weights are refused.")
     precompute: bool = Field(True, description="Reckon the reference's log-probabilities once and keep them.")
     reference_store: str = Field("models/reference_logps", description="Directory of the kept log-probabilities, one artifact a key.")
-    share_prompts: bool = Field(False, description="Read the prompt of a pair once, not twice: pays in wide models and under long prompts.")
+    share_prompts: bool | None = Field(
+        None, description="Read the prompt of a pair once, and no padding, which attention sdpa does; null: where the model reads it alike."
+    )
 
     @field_validator("share_prompts")
     @classmethod
-    def _can_share(cls, share_prompts: bool, info: object) -> bool:
-        if share_prompts and info.data.get("checkpointing"):
-            raise ValueError("`checkpointing` reckons no keys and values that could be shared; take one of the two out")
-        if share_prompts and info.data.get("attention", "sdpa") not in ("sdpa", "eager"):
-            raise ValueError("only the attentions sdpa and eager read shared prompts; take one of the two out")
+    def _can_share(cls, share_prompts: bool | None, info: object) -> bool | None:
+        if share_prompts and info.data.get("attention", "sdpa") != "sdpa":
+            raise ValueError("only `attention: sdpa` reads shared prompts; take one of the two out")
         return share_prompts
 
     @property
@@ -178,12 +182,23 @@ def load(path: str | Path, shape: type[Shape], sets: list[str] | None = None) ->
     data, node = read_yaml(Path(path))
     if not isinstance(data, dict):
         raise UsageError(f"{path}:1: not a config; write `key: value` lines, as in training/configs/")
+    laid = data
     for word in sets or []:
-        data = laid_over(data, word)
+        laid = laid_over(laid, word)
     try:
-        return shape.model_validate(data)
+        return shape.model_validate(laid)
     except ValidationError as error:
-        raise UsageError("\n".join(explain(error, shape, str(path), node))) from None
+        found, own = explain(error, shape, str(path), node), _mistakes(data, shape, str(path), node)
+    raise UsageError("\n".join(line if line in own else re.sub(r"^.*?:\d+: ", "--set: ", line) for line in found))
+
+
+def _mistakes(data: dict, shape: type[Shape], path: str, node: yaml.Node | None) -> list[str]:
+    """One line for each mistake of the file alone; what is found beside these came by `--set`."""
+    try:
+        shape.model_validate(data)
+    except ValidationError as error:
+        return explain(error, shape, path, node)
+    return []
 
 
 def laid_over(data: dict, word: str) -> dict:

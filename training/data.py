@@ -15,9 +15,13 @@ import pyarrow.parquet as pq
 from curate.artifact import RECEIPT, Artifact, sha256_of
 from curate.config import UsageError
 from curate.contract import Prediction, Report, Settings, Tokenizer, check, load_tokenizer, predict
-from curate.contract.files import Row, columns_of, data_files, rows_of
+from curate.contract.files import Row, columns_of, data_files, opened, rows_of
+from training import guards
 from training.arguments import is_first_process
 from training.config import Dpo, Pretrain, Run, Sft
+from training.models import backend_of, stated
+from training.sources import cached, files_of, latest
+from training.values import BESIDE, JUDGED, check_ids, column_of, said
 
 if TYPE_CHECKING:
     import datasets
@@ -25,14 +29,18 @@ if TYPE_CHECKING:
 Trainer = Literal["sft", "dpo", "kto", "reward", "preference", "grpo", "pretrain"]
 logger = logging.getLogger(__name__)
 IGNORED = -100
-JUDGED = ("probability", "weight")
-"""What judges say of a pair beside the order of its answers."""
 _CONTRACT = {"sft": "sft", "pretrain": "sft", "dpo": "dpo", "preference": "dpo", "reward": "reward", "kto": "kto"}
 """The trainer of the contract that reads rows in the same way."""
 _READ = {
     "kto": ("prompt", "completion", "label", "tools"),
     "preference": ("prompt", "chosen", "rejected", "tools"),
 }
+_SEEN_TO = ("unread_columns", "class_rebuilt", "margin_missing")
+"""Traps that are none here: columns are spoken of by loss, ids are those of the class that transformers builds, and no margin is one of 0."""
+_PRETRAINS = ("texts_without_template",)
+_TOO_LONG = ("prompt_too_long", "row_too_long", "no_trained_token")
+"""Traps of rows that do not fit into `max_length`."""
+_LEAVE = " Or leave such rows out by `too_long: drop`."
 _ROWS = 1_000
 _IDS = pa.list_(pa.int32())
 _SCHEMAS = {
@@ -56,8 +64,7 @@ class Source(NamedTuple):
         """The files of a split; a file alone is its own split, and a folder without splits is `train`."""
         if self.place.is_file():
             return data_files(self.place)
-        named = [path for kind in ("parquet", "jsonl") for path in self.place.rglob(f"{split}-*.{kind}")]
-        return data_files(self.place, split if named or split != "train" else None)
+        return files_of(self.place / "data" if self.artifact else self.place, split, self.artifact is not None)
 
     def rows(self, split: str) -> Iterator[Row]:
         """The rows of a split. Raises UsageError at a file that is damaged inside."""
@@ -69,7 +76,8 @@ def source_of(config: Run) -> Source:
     """The data of a config; a Hub id is looked up in the local cache. Raises UsageError where there is none, or it is simulated."""
     place = Path(config.data)
     if not place.exists():
-        return Source(config.data, _cached(config.data), None)
+        return Source(config.data, cached(config.data), None)
+    place = latest(place)
     artifact = Artifact(place) if (place / RECEIPT).exists() else None
     if artifact is None and (place / "data").is_dir():
         raise UsageError(f"{place}: no {RECEIPT}, so this artifact is unfinished; finish it with `curate run`")
@@ -78,18 +86,6 @@ def source_of(config: Run) -> Source:
     if artifact:
         _whole(artifact)
     return Source(config.data, place, artifact)
-
-
-def _cached(name: str) -> Path:
-    """The folder of a data set of the Hub in the local cache."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name.removeprefix("hf://datasets/"), repo_type="dataset", local_files_only=True))
-    except (HFValidationError, LocalEntryNotFoundError):
-        fetch = f"hf download --repo-type dataset {name}"
-        raise UsageError(f"{name}: neither a file or folder here nor a data set in the Hub's local cache; fetch it with `{fetch}`") from None
 
 
 def is_simulated(artifact: Artifact) -> bool:
@@ -131,8 +127,11 @@ def settings_of(config: Run) -> Settings:
 
 
 def tokenizer_of(config: Run) -> Tokenizer:
-    """The contract's tokenizer, with the config's template and padding."""
-    made = load_tokenizer(config.tokenizer or config.model, config.template)
+    """The contract's tokenizer, with the config's template and padding; it encodes as the tokenizer that is saved beside the model."""
+    name = config.tokenizer or config.model
+    made = load_tokenizer(name, config.template)
+    if made.rebuilt:
+        made.backend = backend_of(name)
     if config.pad_token is not None:
         made.special["pad_token"] = config.pad_token
     return made
@@ -141,15 +140,26 @@ def tokenizer_of(config: Run) -> Tokenizer:
 def contract(kind: Trainer, config: Run, source: Source, tokenizer: Tokenizer, show: int = 0) -> Report:
     """The contract's report over the trained split. Raises UsageError for rows that walk into a trap."""
     files = source.files(config.split)
-    report = check(_folder_or_file(source, files), _CONTRACT[kind], tokenizer, settings_of(config), show, _split(source, config.split))
-    meant = {"unread_columns", *(["texts_without_template"] if kind == "pretrain" else [])}  # the first is said below of this very loss
+    report = check(opened(files), _CONTRACT[kind], tokenizer, settings_of(config), show)
+    meant = {*_SEEN_TO, *_PRETRAINS * (kind == "pretrain"), *_TOO_LONG * (config.too_long == "drop")}
     report = report._replace(findings=tuple(found for found in report.findings if found.trap not in meant))
     if report.refused:
-        refused = [found.sentence(report.read) for found in report.findings if found.refused]
+        refused = [found.sentence(report.read) + _LEAVE * (found.trap in _TOO_LONG) for found in report.findings if found.refused]
         raise UsageError("\n".join(f"{source.name}: {sentence}" for sentence in refused))
-    if (unread := unread_of(kind, config, files)) and is_first_process():
-        logger.warning("warning: %s: %s", source.name, unread)
+    guards.refuse(guards.system_left_out(tokenizer, source.rows(config.split)))
+    fits(source.name, config.model, min(report.longest, config.max_length))
+    left = f"{report.read - report.kept:,} of {report.read:,} rows do not fit into max_length and are left out" if report.kept < report.read else None
+    for told in (left, unread_of(kind, config, files)):
+        if told and is_first_process():
+            logger.warning("warning: %s: %s", source.name, told)
     return report
+
+
+def fits(name: str, model: str, longest: int) -> None:
+    """UsageError where a sequence is longer than the model has places for: beyond them it has learnt nothing, or has no weights."""
+    places = stated(model, "max_position_embeddings", "n_positions") if model else None
+    if places and longest > places:
+        raise UsageError(f"{name}: its longest sequence of {longest:,} tokens is over the {places:,} places of {model}; lower max_length")
 
 
 def unread_of(kind: Trainer, config: Run, files: list[Path]) -> str | None:
@@ -163,28 +173,31 @@ def unread_of(kind: Trainer, config: Run, files: list[Path]) -> str | None:
     return f"the loss {named} does not read {' and '.join(unread)}; DPO's `loss: [sigmoid]` does" if unread else None
 
 
-def _split(source: Source, split: str) -> str | None:
-    return None if source.place.is_file() or source.files(split) == data_files(source.place) else split
-
-
-def _folder_or_file(source: Source, files: list[Path]) -> Path:
-    return files[0] if len(files) == 1 else source.place
-
-
 def prepared(kind: Trainer, config: Run, source: Source, split: str, tokenizer: Tokenizer, folder: Path) -> "datasets.Dataset":
     """The rows of a split as the trainer takes them, kept as Parquet under `folder`."""
     import datasets
 
     if kind not in ("sft", "pretrain", "dpo", "reward"):
-        return _columns(kind, source.files(split), folder)
+        rows = _columns(kind, source.files(split), folder)
+        return _fitting(kind, source, split, tokenizer, settings_of(config), rows) if config.too_long == "drop" and kind in _READ else rows
     name = "sft" if kind == "pretrain" else kind
     settings = settings_of(config)
     rows = _pieces(source.files(split), tokenizer, settings) if kind == "pretrain" else _tokenised(name, source.files(split), tokenizer, settings)
+    rows = _known(rows, stated(config.model, "vocab_size"), config.model)
     file = folder / f"{split}-00000.parquet"
     folder.mkdir(parents=True, exist_ok=True)
-    if not _written(file, _SCHEMAS[name], rows):
+    if is_first_process() and not _written(file, _SCHEMAS[name], rows):  # the others come after it, and would write one file all at once
         raise UsageError(f"{source.name}: split '{split}' has no row that can be trained on")
     return datasets.Dataset.from_parquet(str(file), cache_dir=str(folder / "cache"))
+
+
+def _known(rows: Iterator[dict], size: int | None, model: str) -> Iterator[dict]:
+    """The rows as they are. Raises UsageError at an id that the model has no embedding of: it has another tokenizer, or one that grew."""
+    for row in rows:
+        most = max((max(ids) for name, ids in row.items() if name.endswith("_ids") and ids), default=0)
+        if size and most >= size:
+            raise UsageError(f"{model}: has {size:,} embeddings and a row holds id {most:,}; take its own tokenizer, or resize the model")
+        yield row
 
 
 def _written(file: Path, schema: pa.Schema, rows: Iterator[dict]) -> int:
@@ -203,22 +216,16 @@ def _written(file: Path, schema: pa.Schema, rows: Iterator[dict]) -> int:
 
 def _tokenised(kind: str, files: list[Path], tokenizer: Tokenizer, settings: Settings) -> Iterator[dict]:
     for file in files:
-        judged = _judged(file) if kind == "dpo" else iter(())
-        groups = _column(file, "group") if kind == "reward" else iter(())
+        beside = {name: column_of(file, name) for name in BESIDE.get(kind, ())}
         for row in rows_of(file):
+            further = {name: next(values, None) for name, values in beside.items()}
+            where = f"{file}: {row.name}"
+            check_ids(row.columns, where)
             prediction = predict(kind, row.columns, tokenizer, settings)
             if prediction.stops:
-                raise UsageError(f"{file}: {row.name}: {prediction.stops}; see `curate check --for {kind}`")
-            probability, weight = next(judged, (1.0, 1.0))
-            group = next(groups, None)
-            if prediction.dropped:
-                continue
-            made = _ROW[kind](prediction)
-            if kind == "dpo":
-                made |= {"probability": probability, "weight": weight}
-            if kind == "reward":
-                made |= {"margin": row.columns.get("margin") or 0.0, "group": group or row.name}
-            yield made
+                raise UsageError(f"{where}: {prediction.stops}; see `curate check --for {kind}`")
+            if not prediction.dropped:
+                yield _ROW[kind](prediction) | said(kind, {**further, **row.columns}, where)
 
 
 def _pieces(files: list[Path], tokenizer: Tokenizer, settings: Settings) -> Iterator[dict]:
@@ -250,28 +257,6 @@ def _reward_row(prediction: Prediction) -> dict:
 _ROW = {"sft": _sft_row, "dpo": _dpo_row, "reward": _reward_row}
 
 
-def _column(file: Path, name: str) -> Iterator[object]:
-    """A column that the contract does not read; nothing where the file has none, so that a default holds."""
-    if name not in columns_of(file):
-        return
-    if file.suffix == ".parquet":
-        for batch in pq.ParquetFile(file).iter_batches(_ROWS, columns=[name]):
-            yield from batch.column(0).to_pylist()
-    else:
-        yield from (row.columns.get(name) for row in rows_of(file))
-
-
-def _judged(file: Path) -> Iterator[tuple[float, float]]:
-    """(probability, weight) of each pair; a hard label is 1, a missing weight is 1."""
-    here = set(columns_of(file))
-    columns = [_column(file, name) if name in here else None for name in JUDGED]
-    if columns == [None, None]:
-        return
-    for _ in rows_of(file):
-        probability, weight = (None if column is None else next(column) for column in columns)
-        yield (1.0 if probability is None else probability), (1.0 if weight is None else weight)
-
-
 def _columns(kind: Trainer, files: list[Path], folder: Path) -> "datasets.Dataset":
     """The columns that a trainer reads by itself; all of them for GRPO, whose rewards take any."""
     import datasets
@@ -280,3 +265,9 @@ def _columns(kind: Trainer, files: list[Path], folder: Path) -> "datasets.Datase
     data = datasets.load_dataset(sort, data_files=[str(file) for file in files], split="train", cache_dir=str(folder / "cache"))
     wanted = _READ.get(kind)
     return data.select_columns([name for name in data.column_names if name in wanted]) if wanted else data
+
+
+def _fitting(kind: Trainer, source: Source, split: str, tokenizer: Tokenizer, settings: Settings, rows: "datasets.Dataset") -> "datasets.Dataset":
+    """The rows of which `max_length` leaves something to learn."""
+    dropped = (predict(_CONTRACT[kind], row.columns, tokenizer, settings).dropped for row in source.rows(split))
+    return rows.select([number for number, reason in enumerate(dropped) if not reason])

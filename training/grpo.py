@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.config import UsageError
-from curate.contract import Report
+from curate.contract import Report, Tokenizer
 from training import guards
 from training.arguments import arguments
 from training.config import Grpo
-from training.data import Source, Trainer, tokenizer_of, turns_of
+from training.data import Source, Trainer, fits, tokenizer_of, turns_of
 from training.models import loaded, model_for, peft_config, scorer_folder, tokenizer_for
 from training.run import Material, main
 
@@ -32,18 +32,32 @@ def look(kind: Trainer, config: Grpo, source: Source, show: int = 0) -> Report:
         raise UsageError(f"generations: {config.generations} must divide batch_size x accumulate = {config.batch_size * config.accumulate}")
     check_reward(config)
     tokenizer = tokenizer_of(config)
-    guards.refuse(guards.template_missing(tokenizer))
-    read, tokens, longest, shown = 0, 0, 0, []
+    guards.refuse(guards.template_missing(tokenizer) or guards.system_left_out(tokenizer, source.rows(config.split)))
+    read, lengths, shown = 0, [], []
     for row in source.rows(config.split):
-        prompt = turns_of(row.columns.get("prompt"))
-        if prompt is None or prompt[-1]["role"] == "assistant":
+        read += 1
+        ids = prompt_ids(row.columns, tokenizer)
+        if ids is None:
             raise UsageError(f"{source.name}: {row.name}: prompt is no list of turns that waits for an answer; write rows by the output `grpo`")
-        ids = tokenizer.encode(tokenizer.render(prompt, row.columns.get("tools"), True).text).ids
         if len(ids) > config.max_length:
-            raise UsageError(f"{source.name}: {row.name}: its prompt of {len(ids):,} tokens is over max_length; raise it, or drop the row")
-        read, tokens, longest = read + 1, tokens + len(ids), max(longest, len(ids))
+            if config.too_long == "drop":
+                continue
+            over = f"its prompt of {len(ids):,} tokens is over max_length; raise it, or leave such rows out by `too_long: drop`"
+            raise UsageError(f"{source.name}: {row.name}: {over}")
+        lengths.append(len(ids))
         shown += [f"{row.name} prompt, {len(ids):,} tokens:\n{tokenizer.decode(ids)}"] if len(shown) < show else []
-    return Report(kind, {"beta": config.beta}, read, read, tokens, 0, longest, (), tuple(shown))
+    if not lengths:
+        raise UsageError(f"{source.name}: split '{config.split}' has no prompt that fits into max_length")
+    fits(source.name, config.model, max(lengths) + config.answer_length)
+    return Report(kind, {"beta": config.beta}, read, len(lengths), sum(lengths), 0, max(lengths), (), tuple(shown))
+
+
+def prompt_ids(columns: dict, tokenizer: Tokenizer) -> list[int] | None:
+    """The ids of a prompt with the header of its answer; None where it is no list of turns that waits for one."""
+    prompt = turns_of(columns.get("prompt"))
+    if prompt is None or prompt[-1]["role"] == "assistant":
+        return None
+    return tokenizer.encode(tokenizer.render(prompt, columns.get("tools"), True).text).ids
 
 
 def build(material: Material) -> "GRPOTrainer":
@@ -56,9 +70,11 @@ def build(material: Material) -> "GRPOTrainer":
         config, GRPOConfig, beta=config.beta, num_generations=config.generations, max_completion_length=config.answer_length,
         temperature=config.temperature,
     )  # fmt: skip
+    model, read = model_for(config), material.train
+    fitting = [number for number, row in enumerate(read) if len(prompt_ids(row, material.predicted)) <= config.max_length]
     return GRPOTrainer(
-        model_for(config), scorer, args, material.train, material.held_out, material.tokenizer, reward_processing_classes=scorers,
-        peft_config=peft_config(config.adapter),
+        model, scorer, args, read.select(fitting), material.held_out, material.tokenizer, reward_processing_classes=scorers,
+        peft_config=peft_config(config.adapter, model),
     )  # fmt: skip
 
 

@@ -5,22 +5,30 @@ these look at what only the trainer sees: batches, the reference, the first loss
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+from jinja2 import TemplateError
 
 from curate.config import UsageError
 from curate.contract import Tokenizer, template_problem
+from curate.contract.files import Row
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
+    from transformers import PreTrainedModel
 
 LN2 = math.log(2)
 FIRST_LOSS_MISSES = 0.01
 """How far from ln 2 a first loss may be: other padding moves it by less, another reference by more."""
 BF16_NATS = 0.5
 """How far apart two sums of log-probabilities over the same long answers may be, on the mean, where batches differ and all is rounded to bf16."""
+ROWS_DIFFER, BF16_DIFFERS = 0.005, 0.05
+"""How far a row's logits may be from those behind another row, at the root mean square, in standard deviations: rounding is less."""
 IGNORED = -100
+_ROW = 8
+"""Tokens of a row that is made to look whether rows read each other."""
 _WORDS = "Qq7"
 """Of a turn that is rendered to see what a template writes around it."""
 
@@ -91,7 +99,26 @@ def headers_of(tokenizer: Tokenizer) -> Headers:
     user, _, answer = asking.removeprefix(answered).partition(_WORDS) if asking.startswith(answered) else ("", "", "")
     special = {number for number, token in tokenizer.backend.get_added_tokens_decoder().items() if token.special}
     found = [tokenizer.encode(text).ids for text in (user, answer)]
-    return Headers(*found, all(ids and ids[0] in special for ids in found))
+    if not all(ids and ids[0] in special for ids in found):
+        return Headers(*found, False)
+    return Headers(found[0], tokenizer.encode(answer.rstrip()).ids, True)  # some templates mark the line's end before the words, too
+
+
+def system_left_out(tokenizer: Tokenizer, rows: Iterable[Row]) -> str | None:
+    """Templates that know no system turn mostly stop at one; some print the conversation without it, and a model learns to ignore it."""
+    if tokenizer.template() is None:
+        return None
+    try:
+        if _WORDS in tokenizer.render([{"role": "system", "content": _WORDS}, {"role": "user", "content": "?"}]).text:
+            return None
+    except (TemplateError, TypeError, ValueError, KeyError, AttributeError):
+        return None  # which is said of its first such row
+    found = next((row.name for row in rows for name in ("messages", "prompt") if _begins_with_system(row.columns.get(name))), None)
+    return f"{found}: the chat template leaves the system turn out, without a word; use another by `template`, or drop such turns" if found else None
+
+
+def _begins_with_system(turns: object) -> bool:
+    return isinstance(turns, list) and bool(turns) and isinstance(turns[0], dict) and turns[0].get("role") == "system"
 
 
 def template_missing(tokenizer: Tokenizer) -> str | None:
@@ -118,6 +145,35 @@ def reference_differs(model: "Module", reference: "Module") -> str | None:
         if name not in others or others[name].shape != weight.shape or not torch.equal(others[name].data, weight.data):
             return f"the reference is not the SFT model: {name} differs; leave `reference` out, or name the model itself"
     return None
+
+
+def rows_mix(model: "PreTrainedModel", collator: Callable[[list[dict]], dict], longest: int) -> str | None:
+    """Rows of a packed line must not read each other: the same row behind two others gives the same; `longest` is a line's most tokens.
+
+    Not every architecture tells its layers where rows begin (states and ALiBi's distances mostly do not), and none of them says so.
+    """
+    import torch
+
+    if str(model.config._attn_implementation).startswith("flash"):  # of which every row is a sequence; and it needs a GPU, where the model is not yet
+        return None
+    masks = [mask.size(-1) for mask in model.buffers() if mask.dim() == 4 and mask.size(-2) == mask.size(-1)]
+    if masks and min(masks) < longest:
+        return f"packing: a line of {longest:,} tokens is over the {min(masks):,} that this model has a mask for; leave `packing` out"
+    row, others = list(range(3, 3 + _ROW)), ([1] * _ROW, [2] * _ROW)
+    line = [*others[0], *row, *others[1], *row]
+    batch = {**collator([{"input_ids": line, "labels": line, "seq_lengths": [_ROW] * 4}]), "labels": None}
+    training = model.training
+    try:
+        with torch.no_grad():
+            given = {name: value.to(model.device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
+            said = model.eval()(**given, use_cache=False).logits[0].view(4, _ROW, -1)
+    except ValueError as error:
+        return f"packing: {str(error).splitlines()[0]}; leave `packing` out"
+    finally:
+        model.train(training)
+    most = ROWS_DIFFER if said.dtype == torch.float32 else BF16_DIFFERS
+    differ = (said[1] - said[3]).float().square().mean().sqrt() > most * said.float().std()
+    return "packing: the rows of a line would read each other in this model; leave `packing` out" if differ else None
 
 
 def one_label(labels: Sequence[bool]) -> str | None:

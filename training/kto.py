@@ -33,7 +33,7 @@ def build(material: Material) -> "KTOTrainer":
         guards.refuse(guards.reference_differs(model, reference))
     return KTOTrainer(
         model, reference, args, train_dataset=material.train, eval_dataset=material.held_out, processing_class=material.tokenizer,
-        peft_config=peft_config(config.adapter),
+        peft_config=peft_config(config.adapter, model),
     )  # fmt: skip
 
 

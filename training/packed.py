@@ -1,4 +1,4 @@
-"""Attention inside the rows of a packed sequence: one long line of tokens and where each row starts in; no row sees another, out.
+"""Attention inside the rows of a line: one long line of tokens and where each row starts in; no row sees another, out.
 
 SDPA would be given a mask of every token by every token of a batch, which takes the causal kernels away and grows with
 the square of the batch. Where each row starts is known, so each is attended by itself: on a GPU by torch's own
@@ -9,13 +9,13 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable
-from functools import cache, partial
-from typing import TYPE_CHECKING
+from functools import cache, lru_cache, partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from curate.config import UsageError
@@ -25,6 +25,26 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 NAME = "sdpa_by_row"
+
+
+class Rows(NamedTuple):
+    """Where rows begin in a line of queries and in one of keys, each with its end, shape (rows + 1,), int32; and the longest of each.
+
+    The last query of a row reads all of its keys, the one before it one less, and so on.
+    """
+
+    queries: torch.Tensor
+    longest: int
+    keys: torch.Tensor
+    longest_keys: int
+
+
+class Keys(NamedTuple):
+    """What the rows of a line read where that is more than themselves: tokens of the line by number, row after row, and the rows' bounds in it."""
+
+    places: torch.Tensor
+    bounds: torch.Tensor
+    longest: int
 
 
 def by_row(model: "PreTrainedModel") -> "PreTrainedModel":
@@ -54,6 +74,7 @@ def attend_by_row(
     cu_seq_lens_q: torch.Tensor | None = None,
     max_length_q: int | None = None,
     position_ids: torch.Tensor | None = None,
+    line_keys: Keys | None = None,
     **rest: object,
 ) -> tuple[torch.Tensor, None]:
     """What the heads have read, shape (1, tokens, heads, size); all given are (1, heads, tokens, size), and the bounds (rows + 1,).
@@ -67,20 +88,40 @@ def attend_by_row(
         cu_seq_lens_q, max_length_q = bounds_of(position_ids)
     if cu_seq_lens_q is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **rest)
+    query, key, value = (part[0].transpose(0, 1).to(value.dtype) for part in (query, key, value))  # rotation leaves fp32
+    rows = Rows(cu_seq_lens_q, max_length_q, cu_seq_lens_q, max_length_q)
+    if line_keys is not None:
+        key, value = (part.index_select(0, line_keys.places) for part in (key, value))
+        rows = Rows(cu_seq_lens_q, max_length_q, line_keys.bounds, line_keys.longest)
+    way = by_kernel if has_kernel(query, key) else one_by_one
+    return way(query, key, value, rows, scaling)[None], None
+
+
+def one_by_one(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: Rows, scaling: float | None) -> torch.Tensor:
+    """Every row by SDPA; all of shape (tokens, heads, size), keys and values of as many heads or fewer, each for a group of queries."""
     groups = query.size(1) // key.size(1)
-    query, key, value = query.to(value.dtype), repeat_kv(key, groups).to(value.dtype), repeat_kv(value, groups)  # rotation leaves fp32
-    if has_kernel(value):
-        return by_kernel(query, key, value, cu_seq_lens_q, max_length_q, scaling), None
-    return one_by_one(query, key, value, cu_seq_lens_q, scaling), None
+    if groups > 1:
+        key, value = (part.repeat_interleave(groups, dim=1) for part in (key, value))
+    lengths = (lengths_of(rows.queries), *[lengths_of(rows.keys)] * 2)
+    parts = (part.transpose(0, 1).split(length, dim=1) for part, length in zip((query, key, value), lengths, strict=True))
+    return torch.cat([_row(*row, scaling) for row in zip(*parts, strict=True)], dim=1).transpose(0, 1)
 
 
-def one_by_one(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bounds: torch.Tensor, scaling: float | None) -> torch.Tensor:
-    """Every row by SDPA; of shape (1, tokens, heads, size)."""
-    parts = zip(*(part.split(bounds.diff().tolist(), dim=2) for part in (query, key, value)), strict=True)
-    read = [scaled_dot_product_attention(*part, is_causal=True, scale=scaling) for part in parts]
-    return torch.cat(read, dim=2).transpose(1, 2)
+def _row(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None) -> torch.Tensor:
+    """One row by SDPA, shape (heads, tokens, size); its first query reads what its keys begin with, too."""
+    before, mask = key.size(1) - query.size(1), None
+    if before:
+        mask = torch.ones(query.size(1), key.size(1), dtype=torch.bool, device=query.device).tril(before)
+    return scaled_dot_product_attention(query[None], key[None], value[None], mask, is_causal=not before, scale=scaling)[0]
 
 
+@lru_cache(maxsize=4)
+def lengths_of(bounds: torch.Tensor) -> list[int]:
+    """The length of each row: one wait for the device a batch, not one a layer; a tensor is found again by its identity."""
+    return bounds.diff().tolist()
+
+
+@lru_cache(maxsize=4)
 def bounds_of(position_ids: torch.Tensor | None) -> tuple[torch.Tensor | None, int | None]:
     """Where rows begin in one line of positions, with its end, and the longest row's length; nothing where every line is one row."""
     if position_ids is None:
@@ -96,29 +137,31 @@ def bounds_of(position_ids: torch.Tensor | None) -> tuple[torch.Tensor | None, i
     return bounds, int(bounds.diff().max())
 
 
-def has_kernel(value: torch.Tensor) -> bool:
-    """True where torch's kernel for rows of many lengths takes these values."""
-    halves = value.dtype in (torch.bfloat16, torch.float16)
-    if not (value.is_cuda and halves and value.size(-1) % 8 == 0 and value.size(-1) <= 256):
+def has_kernel(query: torch.Tensor, key: torch.Tensor) -> bool:
+    """True where torch's kernel for rows of many lengths takes these queries and keys, shape (tokens, heads, size)."""
+    halves = query.dtype in (torch.bfloat16, torch.float16)
+    if not (query.is_cuda and halves and query.size(-1) % 8 == 0 and query.size(-1) <= 256):
         return False
-    capable = _has_varlen() and torch.cuda.get_device_capability(value.device) >= (8, 0)
-    return capable and agrees(by_kernel, value.device, value.dtype, value.size(-1))
+    capable = {"scale", "window_size"} <= _words() and torch.cuda.get_device_capability(query.device) >= (8, 0)
+    return capable and agrees(by_kernel, query.device, query.dtype, query.size(-1), query.size(1) // key.size(1))
 
 
 @cache
-def agrees(kernel: Callable[..., torch.Tensor], device: torch.device, dtype: torch.dtype, size: int) -> bool:
+def agrees(kernel: Callable[..., torch.Tensor], device: torch.device, dtype: torch.dtype, size: int, groups: int = 1) -> bool:
     """True where a kernel gives the values and gradients of `one_by_one` here; else it says so on stderr, once.
 
-    It is asked with two short rows before it is trusted with a training: a young function of torch, on any card.
+    It is asked with two short rows, one of which reads more than itself, before it is trusted with a training: a young
+    function of torch, on any card.
     """
     draw = torch.Generator().manual_seed(0)  # of its own: the run's draws stay what they are
-    given = [torch.randn(1, 2, 8, size, generator=draw).to(device, dtype) for _ in range(3)]
-    bounds, found = torch.tensor([0, 3, 8], dtype=torch.int32, device=device), []
+    given = [torch.randn(tokens, heads, size, generator=draw).to(device, dtype) for tokens, heads in ((8, 2 * groups), (10, 2), (10, 2))]
+    rows = Rows(torch.tensor([0, 3, 8], dtype=torch.int32, device=device), 5, torch.tensor([0, 3, 10], dtype=torch.int32, device=device), 7)
+    found = []
     try:
-        for way in (partial(kernel, longest=5), one_by_one):
+        for way in (kernel, one_by_one):
             parts = [part.clone().requires_grad_() for part in given]
             with torch.enable_grad():
-                read = way(*parts, bounds=bounds, scaling=size**-0.5)
+                read = way(*parts, rows, size**-0.5)
                 found.append([read, *torch.autograd.grad(read.float().square().sum(), parts)])
         same = all(torch.allclose(one.float(), other.float(), atol=0.05, rtol=0.05) for one, other in zip(*found, strict=True))
         told = "does not give what SDPA gives"
@@ -130,20 +173,23 @@ def agrees(kernel: Callable[..., torch.Tensor], device: torch.device, dtype: tor
 
 
 @cache
-def _has_varlen() -> bool:
-    """True where this torch has the kernel, and by the words that it is called with here."""
+def _words() -> frozenset[str]:
+    """The parameters of the kernel of this torch; none where it has no such kernel."""
     if importlib.util.find_spec("torch.nn.attention.varlen") is None:
-        return False
+        return frozenset()
     from torch.nn.attention.varlen import varlen_attn
 
-    return {"scale", "window_size"} <= inspect.signature(varlen_attn).parameters.keys()
+    return frozenset(inspect.signature(varlen_attn).parameters)
 
 
-def by_kernel(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bounds: torch.Tensor, longest: int, scaling: float | None
-) -> torch.Tensor:
-    """The same by torch's kernel; of shape (1, tokens, heads, size)."""
+def by_kernel(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: Rows, scaling: float | None) -> torch.Tensor:
+    """The same as `one_by_one` by torch's kernel, for which heads need not be repeated where it knows groups."""
     from torch.nn.attention.varlen import varlen_attn
 
-    lines = (part[0].transpose(0, 1) for part in (query, key, value))  # (tokens, heads, size)
-    return varlen_attn(*lines, bounds, bounds, longest, longest, scale=scaling, window_size=(-1, 0))[None]
+    groups = query.size(1) // key.size(1)
+    kernel = partial(varlen_attn, scale=scaling, window_size=(-1, 0))
+    if groups > 1 and "enable_gqa" in _words():
+        kernel = partial(kernel, enable_gqa=True)
+    elif groups > 1:
+        key, value = (part.repeat_interleave(groups, dim=1) for part in (key, value))
+    return kernel(query, key, value, rows.queries, rows.keys, rows.longest, rows.longest_keys)

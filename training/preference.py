@@ -34,9 +34,10 @@ def build(material: Material) -> "Trainer":
         kind, args = AnswersOrpo, arguments(config, ORPOConfig, **given)
     else:
         kind, args = CPOTrainer, arguments(config, CPOConfig, loss_type="simpo", simpo_gamma=config.gamma, cpo_alpha=0.0, **given)
+    model = model_for(config)
     return kind(
-        model_for(config), args, train_dataset=material.train, eval_dataset=material.held_out, processing_class=material.tokenizer,
-        peft_config=peft_config(config.adapter),
+        model, args, train_dataset=material.train, eval_dataset=material.held_out, processing_class=material.tokenizer,
+        peft_config=peft_config(config.adapter, model),
     )  # fmt: skip
 
 

@@ -3,6 +3,8 @@
     python -m training.pretrain training/configs/pretrain.yaml --set data=runs/my/02-mix-1a2b3c4d
 """
 
+import hashlib
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -12,24 +14,37 @@ from curate.config import UsageError
 from curate.contract import read_template
 from training.config import Pretrain
 from training.data import Source, source_of
-from training.run import main
+from training.place import held
+from training.receipt import content_of
+from training.run import first_alone, main
 from training.sft import build
 
 END, PAD = "<|im_end|>", "<|pad|>"
+_MADE_OF = {"split", "template", "vocabulary", "max_length", "hidden", "layers", "heads", "tied", "seed"}
+"""Keys of a config that the tokenizer and the model at its start depend on."""
 MARKERS = [END, PAD, "<|im_start|>"]
 """Special tokens; the one that ends a turn ends a text too, so that a chat model needs no other."""
 
 
 def ready(config: Pretrain) -> Pretrain:
-    """The config with a tokenizer and a randomly drawn model beside its output, made once."""
-    start = Path(config.output) / "start"
-    if not start.exists():
-        making = start.with_name(".start")
-        shutil.rmtree(making, ignore_errors=True)
-        making.mkdir(parents=True)
-        make_model(config, make_tokenizer(config, source_of(config), making), making)
-        making.rename(start)
+    """The config with a tokenizer and a randomly drawn model beside its output, made once of the same shape and texts."""
+    source = source_of(config)
+    made_of = [config.model_dump(mode="json", include=_MADE_OF), content_of(source, config.split)]
+    start = Path(config.output) / f"start-{hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:8]}"
+    with first_alone():
+        if not start.exists():
+            with held(start.parent):
+                make_start(config, source, start)
     return config.model_copy(update={"model": str(start)})
+
+
+def make_start(config: Pretrain, source: Source, start: Path) -> None:
+    """Make the tokenizer and the model under another name, and rename their folder at the end."""
+    making = start.with_name(f".{start.name}")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir()
+    make_model(config, make_tokenizer(config, source, making), making)
+    making.rename(start)
 
 
 def make_tokenizer(config: Pretrain, source: Source, folder: Path) -> int:

@@ -13,18 +13,21 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from curate.artifact import RECEIPT, Artifact, Counts, FileAccount, InputAccount, ParentAccount, Receipt, git_state, sha256_of, write_receipt
+from curate.artifact import (
+    RECEIPT, Artifact, Counts, FileAccount, InputAccount, ParentAccount, Receipt, git_state, read_receipt, sha256_of, write_receipt,
+)  # fmt: skip
 from curate.config import UsageError
 from curate.contract import Report
 from curate.contract.files import rows_of
 from training.config import Run
 from training.data import Source
 from training.models import RUN, folder_of, weights_hash
+from training.place import LOCK
 
 _LIBRARIES = ("curate", "torch", "trl", "transformers", "peft", "accelerate", "datasets", "tokenizers")
 _NOT_IDENTITY = {"output", "data", "model", "tokenizer", "report_to", "log_steps", "save_steps", "keep_checkpoints", "reference_store"}
 """Keys that do not change what is trained: places, whose content counts instead, and what is told of it."""
-_NOT_THE_MODELS = {RUN, RECEIPT}
+_NOT_THE_MODELS = {RUN, RECEIPT, LOCK}
 
 
 def versions() -> dict[str, str]:
@@ -40,16 +43,26 @@ def versions() -> dict[str, str]:
 
 def identity(kind: str, config: Run, source: Source) -> str:
     """Hash of everything that decides what comes out: settings, rows, model, tokenizer, versions."""
-    scorer = getattr(config, "reward", "")
-    names = {config.model, config.tokenizer or config.model, scorer if Path(scorer).exists() else ""} - {""}
+    names = {config.model, config.tokenizer or config.model, scorer_of(config)} - {""}
     parts = {
         "trainer": kind,
         "config": config.model_dump(mode="json", exclude=_NOT_IDENTITY),
-        "data": source.artifact.receipt.fingerprint if source.artifact else {file.name: sha256_of(file) for file in source.files(config.split)},
+        "data": content_of(source, config.split),
         "models": sorted(str(weights_hash(name)) for name in names),
         "versions": versions(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def scorer_of(config: Run) -> str:
+    """The folder of GRPO's reward model; nothing where the reward is code, or the trainer has none."""
+    named = getattr(config, "reward", "")
+    return named if Path(named).exists() else ""
+
+
+def content_of(source: Source, split: str) -> str | dict[str, str]:
+    """What the rows are: an artifact's fingerprint, or the hash of each file."""
+    return source.artifact.receipt.fingerprint if source.artifact else {file.name: sha256_of(file) for file in source.files(split)}
 
 
 def receipt(kind: str, config: Run, source: Source, report: Report, told: dict, seconds: float) -> Receipt:
@@ -58,13 +71,17 @@ def receipt(kind: str, config: Run, source: Source, report: Report, told: dict, 
     read = source.files(config.split)
     inputs = [InputAccount(id=file.name, fingerprint=sha256_of(file), rows=rows_in(file), bytes=file.stat().st_size) for file in read]
     lost = report.read - report.kept
+    models = {"model": config.model, "reward": scorer_of(config)}
     return Receipt(
         recipe=output.name,
         stage=f"train_{kind}",
         fingerprint=identity(kind, config, source),
         config=config.model_dump(mode="json"),
         inputs=inputs,
-        parents=[*parent("data", source.place, output), *(parent("model", folder_of(config.model), output) if config.model else [])],
+        parents=[
+            *parent("data", source.place, output),
+            *(one for name, model in models.items() if model for one in parent(name, folder_of(model), output)),
+        ],
         counts=Counts(read=report.read, kept=report.kept, dropped={"train.too_long": lost} if lost else {}, ignored={}, written=report.kept),
         steps=[],
         files=files(output),
@@ -107,8 +124,17 @@ def lines(model: Path) -> list[str]:
         more = f" and {len(one.receipt.inputs) - 3:,} more" if len(one.receipt.inputs) > 3 else ""
         counts = one.receipt.counts
         read = f"read {counts.read:,}, kept {counts.kept:,}, from {sources}{more}"
+        told += [line for before in one.receipt.parents for line in _lost(one.path / before.path, before)]
         told.append(f"{one.receipt.fingerprint[:8]} {one.receipt.stage}: {read}: {one.path}")
     return told
+
+
+def _lost(place: Path, before: ParentAccount) -> list[str]:
+    """A line that says why the walk ends at what another was made of; none where it goes on."""
+    name, at = f"{before.fingerprint[:8]} {before.stage}", os.path.normpath(place)
+    if not (place / RECEIPT).exists():
+        return [f"{name}: moved or removed, it was at {at}"]
+    return [] if read_receipt(place).fingerprint == before.fingerprint else [f"{name}: made anew since, or of other things, see {at}"]
 
 
 def finish(output: Path, made: Receipt) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _SCHEMA = pa.schema([("row", pa.string()), ("ref_chosen_logps", pa.float32()), ("ref_rejected_logps", pa.float32())])
 _COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")
+_TIMES = 4
+"""Rows of a batch, as a multiple of a training batch's: nothing is kept for a backward pass, and a GPU has more to do at once."""
 Known = dict[str, tuple[float, float]]
 
 
@@ -55,19 +57,20 @@ def with_logps(trainer: "SoftDpo", rows: "datasets.Dataset", store: Path) -> "da
 
 def _reckoned(trainer: "SoftDpo", rows: "datasets.Dataset") -> list[tuple[float, float]]:
     """Both log-probabilities of each row, in their order, shared between the processes."""
+    import torch
     from torch.utils.data import DataLoader
 
     kept = [name for name in rows.column_names if name in ("prompt_ids", "chosen_ids", "rejected_ids", "probability", "weight")]
-    size = trainer.args.precompute_ref_batch_size or trainer.args.per_device_train_batch_size
-    loader = trainer.accelerator.prepare(DataLoader(rows.select_columns(kept), batch_size=size, collate_fn=trainer.data_collator))
+    args = trainer.args
+    size = args.precompute_ref_batch_size or _TIMES * args.per_device_train_batch_size
+    loader = DataLoader(rows.select_columns(kept), batch_size=size, collate_fn=trainer.data_collator, pin_memory=args.dataloader_pin_memory)
     model, found = trainer.ref_model or trainer.model.to(trainer.accelerator.device), []
     training = model.training
     model.eval()
-    for batch in loader:
-        chosen, rejected = trainer.accelerator.gather_for_metrics(trainer.compute_ref_log_probs(model, batch))
-        found += zip(chosen.tolist(), rejected.tolist(), strict=True)
+    for batch in trainer.accelerator.prepare(loader):
+        found.append(torch.stack(trainer.accelerator.gather_for_metrics(trainer.compute_ref_log_probs(model, batch)), dim=1))
     model.train(training)
-    return found
+    return [tuple(pair) for pair in torch.cat(found).tolist()]  # here alone: a GPU's pipeline waits for numbers
 
 
 def _read(store: Path) -> Known:

@@ -27,9 +27,10 @@ def build(material: Material) -> "RewardTrainer":
 
     config, rows = material.config, material.train
     args = arguments(config, RewardConfig, max_length=config.max_length, center_rewards_coefficient=config.centre)
+    model = model_for(config, scores=True)
     trainer = Trainer(
-        model_for(config, scores=True), args, train_dataset=rows, eval_dataset=material.held_out, processing_class=material.tokenizer,
-        peft_config=peft_config(config.adapter, scores=True),
+        model, args, train_dataset=rows, eval_dataset=material.held_out, processing_class=material.tokenizer,
+        peft_config=peft_config(config.adapter, model, scores=True),
     )  # fmt: skip
     trainer.batches = Batches(rows["length"][:], rows["group"][:], config.batch_size, config.seed, processes())
     return trainer

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from curate.config import Model
+from curate.config import Model, read_yaml
 from curate.estimates import estimates, summary
 from curate.judges.asking import refuse_unready
 from curate.judges.endpoint import Endpoint, variable
@@ -25,6 +25,9 @@ from training.serving import Serve, name_of, served
 
 WRITER = "writer"
 """The recipe's parameter that takes the checkpoint's name, and its endpoint, whose address the round gives."""
+PRICES = "writer_prices"
+"""The recipe's parameter that takes the checkpoint's price, where it has one: a `max_cost` is refused without, and its name is not known before."""
+FREE = {"input": 0, "output": 0}
 UNMADE = "checkpoint-unmade"
 """Stands for a checkpoint that an earlier round has still to make."""
 _PAUSE_S = 0.2
@@ -34,7 +37,11 @@ class Answered(Model):
     """What a round's pairs are made by."""
 
     output: str = Field(min_length=1, description="Directory of the rounds, each with its model, and of the artifacts.")
-    recipe: str = Field(min_length=1, description="Recipe from prompts to pairs, with a parameter and an endpoint `writer`.")
+    recipe: str = Field(
+        min_length=1,
+        description="Recipe from prompts to pairs, with a parameter and an endpoint `writer`; its `budget` holds for each round by itself. "
+        "With a `max_cost` it needs a parameter `writer_prices` too, as training/recipes/rounds.yaml has it.",
+    )
     params: dict[str, object] = Field({}, description="The recipe's other parameters; `{round}` in a text becomes the round's number.")
     serve: Serve = Field(
         "transformers", description="Server of the checkpoint, by name or as words with `{model}` and `{port}`, run in the folder of `{model}`."
@@ -64,7 +71,12 @@ def planned_of(config: Answered, number: int, writer: str) -> list[Planned]:
 
 def params_of(config: Answered, number: int, writer: str) -> dict[str, object]:
     params = {name: value.replace("{round}", str(number)) if isinstance(value, str) else value for name, value in config.params.items()}
-    return {**params, WRITER: writer}
+    return {**params, WRITER: writer, **({PRICES: {writer: FREE}} if _has_prices(config.recipe) else {})}
+
+
+def _has_prices(recipe: str) -> bool:
+    data, _ = read_yaml(Path(recipe))
+    return PRICES in ((data.get("params") or {}) if isinstance(data, dict) else {})
 
 
 def runs_of(config: Answered) -> Path:

@@ -6,34 +6,37 @@ the batches before the first step, and the receipt is written after everything e
 
 import argparse
 import importlib.util
-import json
 import logging
+import math
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from curate.artifact import RECEIPT, read_receipt, write_json
 from curate.config import UsageError
 from curate.contract import Report, Tokenizer
-from training import checkpoints, curves, faults, guards
-from training.arguments import CHECKPOINTS, processes
+from training import checkpoints, curves, faults, guards, place
+from training.arguments import CHECKPOINTS, is_first_process, processes
 from training.command import finished
 from training.config import Run, load
 from training.data import Source, Trainer, contract, prepared, source_of, tokenizer_of
-from training.models import RUN, check_quantised, devices, merged, tokenizer_for
+from training.models import check_quantised, devices, merged, on_gpu, tokenizer_for
 from training.receipt import finish, identity, receipt
 
 if TYPE_CHECKING:
     import datasets
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase, TrainerCallback
     from transformers import Trainer as HfTrainer
 
 logger = logging.getLogger(__name__)
 _CHECKED = 8
 """Rows of the first batch that guards look at."""
+_PATIENCE = timedelta(hours=12)
+"""How long a process waits for another: NCCL's ten minutes are over before the first has prepared some millions of rows."""
 _MASKED = {"labels", "chosen_labels", "chosen_ids", "completion_ids"}
 """Columns of rows whose collator makes a mask, or a pair; GRPO's makes neither."""
 
@@ -93,14 +96,17 @@ def train(kind: Trainer, config: Run, build: Build, look: Look = report_of) -> P
         logger.warning(found.sentence(report.read))
     started = time.monotonic()
     try:
-        if _is_done(output, identity(kind, config, source)):
+        wanted = identity(kind, config, source)
+        if place.is_done(output, wanted):
             return output
-        trainer = build(material_of(kind, config, source))
-        told = _trained(trainer, config, output)
-        _save(trainer, config, output, scores=kind == "reward")
-        if trainer.is_world_process_zero():
-            finish(output, receipt(kind, config, source, report, told, time.monotonic() - started))
-    except faults.errors() as error:
+        with place.held(output):
+            place.begin(output, wanted)
+            trainer = build(material_of(kind, config, source))
+            told = _trained(trainer, config, output)
+            _save(trainer, config, output, scores=kind == "reward")
+            if trainer.is_world_process_zero():
+                finish(output, receipt(kind, config, source, report, told, time.monotonic() - started))
+    except (*faults.errors(), KeyboardInterrupt) as error:
         raise faults.explained(error, config) from error
     return output
 
@@ -116,28 +122,20 @@ def _installed(config: Run) -> None:
     check_quantised(config.adapter)
 
 
-def _is_done(output: Path, wanted: str) -> bool:
-    """True where the output already holds this very run; UsageError where it holds another."""
-    if (output / RECEIPT).exists():
-        stated = read_receipt(output).fingerprint
-    elif (output / RUN).exists():
-        stated = json.loads((output / RUN).read_text(encoding="utf-8"))["fingerprint"]
-    else:
-        output.mkdir(parents=True, exist_ok=True)
-        write_json(output / RUN, {"fingerprint": wanted})
-        return False
-    if stated != wanted:
-        raise UsageError(f"{output}: holds a run of another config, data or version ({stated[:8]}); name another output, or move it away")
-    return (output / RECEIPT).exists()
+@contextmanager
+def first_alone() -> Iterator[None]:
+    """What is within is done by the first of several processes, and then by the others, who find it done."""
+    from accelerate import PartialState
+
+    with PartialState(cpu=not on_gpu(), timeout=_PATIENCE).main_process_first():
+        yield
 
 
 def material_of(kind: Trainer, config: Run, source: Source) -> Material:
-    from accelerate import PartialState
-
-    from training.models import on_gpu
-
     predicted, folder = tokenizer_of(config), Path(config.output) / "prepared"
-    with PartialState(cpu=not on_gpu()).main_process_first():
+    with first_alone():
+        if is_first_process():
+            shutil.rmtree(folder, ignore_errors=True)  # of an earlier start: its cache would be kept beside the new one
         rows = prepared(kind, config, source, config.split, predicted, folder)
         held_out = prepared(kind, config, source, config.held_out, predicted, folder) if config.held_out else None
     return Material(config, source, tokenizer_for(config), predicted, rows, held_out)
@@ -145,18 +143,8 @@ def material_of(kind: Trainer, config: Run, source: Source) -> Material:
 
 def _trained(trainer: "HfTrainer", config: Run, output: Path) -> dict:
     """Train under the guards; what the trainer says of itself."""
-    from transformers import TrainerCallback
-
-    class Marks(TrainerCallback):
-        """Says of a checkpoint that it is whole, and draws the curves up to it."""
-
-        def on_save(self, args: object, state: object, control: object, **rest: object) -> None:
-            if state.is_world_process_zero:
-                checkpoints.mark(output / CHECKPOINTS / f"checkpoint-{state.global_step}")
-                curves.draw(state.log_history, output)
-
     check_batch(trainer)
-    trainer.add_callback(Marks())
+    trainer.add_callback(_marks(trainer, output))
     if trainer.is_world_process_zero():
         checkpoints.clear_broken(output / CHECKPOINTS)
     trainer.accelerator.wait_for_everyone()
@@ -167,6 +155,52 @@ def _trained(trainer: "HfTrainer", config: Run, output: Path) -> dict:
         curves.draw(trainer.state.log_history, output)
     curve = [entry for entry in trainer.state.log_history if "loss" in entry]
     return {"metrics": measured, "curve": curve, "steps": trainer.state.global_step, "epochs": trainer.state.epoch}
+
+
+def _marks(trainer: "HfTrainer", output: Path) -> "TrainerCallback":
+    """What puts into a checkpoint all that the curves go on from, says of it that it is whole, and draws the curves up to it."""
+    from transformers import TrainerCallback
+
+    class Marks(TrainerCallback):
+        def on_train_begin(self, args: object, state: object, control: object, **rest: object) -> None:
+            counted = (entry["num_tokens"] for entry in reversed(state.log_history) if "num_tokens" in entry)
+            trainer._total_train_tokens = next(counted, 0)  # TRL counts from zero at every start
+
+        def on_epoch_begin(self, args: object, state: object, control: object, train_dataloader: object, **rest: object) -> None:
+            begin_epoch(train_dataloader, int(state.epoch))
+
+        def on_log(self, args: object, state: object, control: object, logs: dict, **rest: object) -> None:
+            if not math.isfinite(logs.get("loss", 0.0)):  # before the checkpoint of this step is written
+                raise faults.NoNumber(state.global_step)
+
+        def on_step_end(self, args: object, state: object, control: object, **rest: object) -> None:
+            control.should_log |= control.should_save  # the losses since the last log are in no checkpoint
+
+        def on_save(self, args: object, state: object, control: object, **rest: object) -> None:
+            trainer.accelerator.wait_for_everyone()  # each process writes its own random state
+            if state.is_world_process_zero:
+                checkpoints.mark(output / CHECKPOINTS / f"checkpoint-{state.global_step}")
+                curves.draw(state.log_history, output)
+
+    return Marks()
+
+
+def begin_epoch(loader: object, epoch: int) -> None:
+    """Give the epoch's number to the sampler under a loader, so that it draws the same rows at every start of the same run.
+
+    accelerate does not reach one below two of its own, as in a resumed run of several processes; TRL's sampler of GRPO has no
+    epochs, and would draw those of the first.
+    """
+    from trl.trainer.utils import RepeatSampler
+
+    part = loader
+    while part is not None:
+        inner = getattr(part, "batch_sampler", None)
+        part = inner if inner is not None else getattr(part, "sampler", None)
+        if isinstance(part, RepeatSampler):
+            part.generator.manual_seed(part.seed + epoch)
+        elif hasattr(part, "set_epoch"):
+            part.set_epoch(epoch)
 
 
 def check_batch(trainer: "HfTrainer") -> None:
@@ -200,8 +234,8 @@ def _save(trainer: "HfTrainer", config: Run, output: Path, scores: bool) -> None
     readable = (staging / "config.json").stat().st_mode  # safetensors writes for its owner alone, who may not be the one who serves
     for path in sorted(staging.rglob("*")):
         if path.is_file() and path.name != "training_args.bin":  # a pickle, with this machine's paths
-            place = output / path.relative_to(staging)
-            place.parent.mkdir(exist_ok=True)
+            target = output / path.relative_to(staging)
+            target.parent.mkdir(exist_ok=True)
             path.chmod(readable)
-            os.replace(path, place)
+            os.replace(path, target)
     shutil.rmtree(staging)

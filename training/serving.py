@@ -21,8 +21,8 @@ from typing import Literal
 import httpx
 
 from curate.config import StoppedError, UsageError
-from curate.contract import Settings, load_tokenizer, predict
-from training.models import folder_of, weights_hash
+from curate.contract import load_tokenizer
+from training.models import folder_of, turn_end, weights_hash
 from training.processes import guarded
 
 Serve = Literal["transformers", "vllm"] | list[str]
@@ -83,7 +83,8 @@ def lay_out(model: str, folder: Path) -> None:
     place = folder_of(model).resolve()
     for file in (path for path in place.iterdir() if path.is_file() and path.name != "generation_config.json"):
         (folder / file.name).symlink_to(file)
-    stops = [*_own_stops(place), *_turn_end(place)]
+    end = turn_end(load_tokenizer(str(place)))
+    stops = [*_own_stops(place), *([] if end is None else [end])]
     text = {"do_sample": True, **({"eos_token_id": list(dict.fromkeys(stops))} if stops else {})}
     (folder / "generation_config.json").write_text(json.dumps({**_read(place / "generation_config.json"), **text}), encoding="utf-8")
 
@@ -96,15 +97,6 @@ def _own_stops(place: Path) -> list[int]:
     """The tokens at which the model stops by its own files."""
     stated = _read(place / "generation_config.json").get("eos_token_id", _read(place / "config.json").get("eos_token_id"))
     return stated if isinstance(stated, list) else [] if stated is None else [stated]
-
-
-def _turn_end(place: Path) -> list[int]:
-    """The token that ends an answer in the chat template; none where it is no token of its own, or there is no template."""
-    tokenizer = load_tokenizer(str(place))
-    said = {name: [{"role": role, "content": "a"}] for name, role in (("prompt", "user"), ("chosen", "assistant"), ("rejected", "assistant"))}
-    answers = predict("dpo", said, tokenizer, Settings()).sequences
-    learnt = [number for one in answers for number, trained in zip(one.input_ids, one.loss, strict=True) if trained]
-    return [number for number in learnt if number in tokenizer.added][-1:]
 
 
 def _free_port() -> int:

@@ -36,15 +36,17 @@ def build(material: Material) -> "SFTTrainer":
     packing = {"packing": True, "packing_strategy": config.packing} if getattr(config, "packing", None) else {}
     args = arguments(config, SFTConfig, max_length=config.max_length, **packing)
     model = model_for(config)
-    if packing and config.attention == "sdpa":
+    if packing and model.config._attn_implementation == "sdpa":
         from training.packed import by_row
 
         model = by_row(model)
     trainer = Trainer(
         model, args, train_dataset=rows, eval_dataset=material.held_out, processing_class=material.tokenizer,
-        peft_config=peft_config(config.adapter),
+        peft_config=peft_config(config.adapter, model),
     )  # fmt: skip
-    if config.length_buckets and not packing:
+    if packing:
+        guards.refuse(guards.rows_mix(trainer.model, trainer.data_collator, config.batch_size * config.max_length))
+    elif config.length_buckets:
         trainer.batches = Batches(rows["length"][:], None, config.batch_size, config.seed, processes())
     return trainer
 

@@ -22,6 +22,8 @@ from training.data import JUDGED
 if TYPE_CHECKING:
     import datasets
 
+_NOTED = ("rewards/chosen", "rewards/rejected", "logps/chosen", "logps/rejected", "rewards/accuracies", "rewards/margins")
+
 
 def soft_loss(z: torch.Tensor, probability: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Loss of each pair, shape (pairs,), of logits, probabilities and weights of that shape; its slope in z is w * (s(z) - p)."""
@@ -77,25 +79,21 @@ class SoftDpo(Batched, DPOTrainer):
             ref_chosen, ref_rejected = self.compute_ref_log_probs(self.ref_model or self.model, inputs)
         chosen_reward, rejected_reward = self.beta * (chosen - ref_chosen), self.beta * (rejected - ref_rejected)
         loss = soft_loss(chosen_reward - rejected_reward, probability.to(chosen), weight.to(chosen)).mean()
-        rewards = {"chosen": chosen_reward.detach(), "rejected": rejected_reward.detach()}
-        self._note(rewards, {"chosen": chosen.detach(), "rejected": rejected.detach()})
+        self._note(torch.stack([chosen_reward, rejected_reward, chosen, rejected], dim=1).detach())
         return loss
 
     def _logps(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Summed log-probabilities of the chosen and the rejected answers, each of shape (pairs,)."""
         labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, guards.IGNORED)
-        out = model(
-            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], labels=labels, use_cache=False, fused_lm_head=True
-        )
+        read = {name: inputs[name] for name in ("input_ids", "attention_mask", "line") if name in inputs}
+        out = model(**read, labels=labels, use_cache=False, fused_lm_head=True)
         return out.log_probs[:, -(labels.size(1) - 1) :].sum(dim=1).chunk(2, dim=0)
 
-    def _note(self, rewards: dict[str, torch.Tensor], logps: dict[str, torch.Tensor]) -> None:
-        """Metrics under TRL's names."""
+    def _note(self, values: torch.Tensor) -> None:
+        """Metrics under TRL's names, of rewards and log-probabilities of both sides, shape (pairs, 4)."""
+        values = self.accelerator.gather(values)
+        margins = values[:, 0] - values[:, 1]
+        means = torch.stack([*values.mean(0), (margins > 0).float().mean(), margins.mean()]).tolist()  # one wait for the device, not six
         noted = self._metrics["train" if self.model.training else "eval"]
-        gathered = {name: self.accelerator.gather(value) for name, value in rewards.items()}
-        for name, value in gathered.items():
-            noted[f"rewards/{name}"].append(value.mean().item())
-            noted[f"logps/{name}"].append(self.accelerator.gather(logps[name]).mean().item())
-        margins = gathered["chosen"] - gathered["rejected"]
-        noted["rewards/accuracies"].append((margins > 0).float().mean().item())
-        noted["rewards/margins"].append(margins.mean().item())
+        for name, mean in zip(_NOTED, means, strict=True):
+            noted[name].append(mean)

@@ -2,6 +2,8 @@
 
 TruthfulQA, RealToxicityPrompts, MMLU and the like are not written anew here: both have them, under names of
 their own, and download their data themselves. Arguments are those of lm-eval 0.4.13 and lighteval 0.13.0.
+lighteval keeps answers by the model's path and would give those of an earlier checkpoint of that path again;
+its store is therefore one of the weights' own.
 """
 
 import importlib.util
@@ -13,10 +15,12 @@ from typing import Literal
 from curate.config import StoppedError, UsageError
 from curate.contract import load_tokenizer
 from training.models import folder_of
+from training.serving import name_of
 
 Harness = Literal["lm_eval", "lighteval"]
 INSTALL: dict[Harness, str] = {"lm_eval": "lm-eval", "lighteval": "lighteval"}
 """The harnesses by their modules; what pip calls them."""
+_STORE = "~/.cache/huggingface/lighteval"
 _KEY = "PERSPECTIVE_API_KEY"
 _ASKS_PERSPECTIVE = "realtoxicityprompts"
 
@@ -27,13 +31,13 @@ def command(model: str, tasks: list[str], more: list[str], by: Harness = "lm_eva
     if "," in folder or "=" in folder:
         raise UsageError(f"{folder}: {by} cannot be given a path with a comma or an equals sign; link the model under another name")
     if by == "lighteval":
-        return [sys.executable, "-m", "lighteval", "accelerate", f"model_name={folder}", ",".join(tasks), *more]
+        return [sys.executable, "-m", "lighteval", "accelerate", f"model_name={folder},cache_dir={_STORE}/{name_of(folder)}", ",".join(tasks), *more]
     chat = ["--apply_chat_template"] if load_tokenizer(folder).template() else []
     return [sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--model_args", f"pretrained={folder}", "--tasks", ",".join(tasks), *chat, *more]
 
 
 def run(model: str, tasks: list[str], more: list[str], by: Harness = "lm_eval") -> list[str]:
-    """Run the harness; the command as a line. Raises UsageError where it is not installed, StoppedError where it fails."""
+    """Run the harness; the command as a line. Raises UsageError where it is not installed or refuses its words, StoppedError where it fails."""
     words = command(model, tasks, more, by)
     if importlib.util.find_spec(by) is None:
         raise UsageError(f"{by} is missing; `pip install {INSTALL[by]}`")
@@ -41,5 +45,5 @@ def run(model: str, tasks: list[str], more: list[str], by: Harness = "lm_eval") 
         raise UsageError(f"{_ASKS_PERSPECTIVE}: it asks the Perspective API; set {_KEY}")
     done = subprocess.run(words, check=False)
     if done.returncode:
-        raise StoppedError(f"{' '.join(words)}: failed with exit code {done.returncode}; see above")
+        raise (UsageError if done.returncode == 2 else StoppedError)(f"{' '.join(words)}: failed with exit code {done.returncode}; see above")
     return [" ".join(words)]

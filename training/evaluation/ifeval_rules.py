@@ -1,12 +1,13 @@
 """The 25 verifiable instructions of IFEval (Zhou et al. 2023, table 1): an answer and an instruction's arguments in, followed or not out.
 
 Each function says what its row of the table asks for. Keywords are matched without regard to case; counting
-follows what the paper's prompts say: paragraphs stand between `***`, or between blank lines where a first
+follows what the paper's prompts say: paragraphs stand between `***`, or between two line ends where a first
 word is asked for, sections begin with their word as it is written and a number, a highlight stands between asterisks.
 """
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable
 
 from curate.steps.language import code, identify
@@ -15,8 +16,13 @@ from curate.steps.words import words_of
 _WORD = re.compile(r"\w+")
 _SPELLED = re.compile(r"[^\W_]+(?:[-'’.][^\W_]+)*")
 """A word as it is written, hyphens and apostrophes inside it."""
-_HIGHLIGHT = re.compile(r"\*\*[^\n*]+\*\*|\*[^\n*]+\*")
-_BULLET = re.compile(r"^\s*(?:\*(?!\*)|-)\s*\S", re.MULTILINE)
+_CLITIC = re.compile(r"(?<=\w)['’][a-z]{1,2}\b")
+"""What leaves a word in capitals one: `NASA's`, `I'm`."""
+_QUOTES = "\"'“”‘’«»"
+_HIGHLIGHT = re.compile(r"\*\*(?!\s)[^\n*]+\*\*|\*(?!\s)[^\n*]+\*")
+"""An asterisk before a space opens nothing in Markdown: it is a bullet."""
+_BULLET = re.compile(r"^\s*(?:\*(?!\*)|-(?!-))", re.MULTILINE)
+"""`---` is a rule, not a point."""
 _FENCE = re.compile(r"^```(?:json)?\s*\n?(.*?)\n?```$", re.DOTALL | re.IGNORECASE)
 _RELATIONS = {"less than": lambda count, number: count < number, "at least": lambda count, number: count >= number}
 OPTIONS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
@@ -27,6 +33,11 @@ def related(count: int, relation: str, number: int) -> bool:
     if relation not in _RELATIONS:
         raise ValueError(f"relation {relation!r} is none of: {', '.join(_RELATIONS)}")
     return _RELATIONS[relation](count, number)
+
+
+def unmarked(text: str) -> str:
+    """The text without accents and vowel signs that must stand by themselves in Unicode, and would cut a word in two."""
+    return "".join(sign for sign in unicodedata.normalize("NFC", text) if unicodedata.category(sign)[0] != "M")
 
 
 def count_sentences(text: str) -> int:
@@ -52,15 +63,16 @@ def includes_keywords(answer: str, keywords: list[str]) -> bool:
 
 
 def keyword_frequency(answer: str, keyword: str, frequency: int, relation: str) -> bool:
-    return related(answer.casefold().count(keyword.casefold()), relation, frequency)
+    return related(answer.casefold().count(keyword.strip().casefold()), relation, frequency)
 
 
 def forbids_words(answer: str, forbidden_words: list[str]) -> bool:
-    return not any(re.search(rf"\b{re.escape(word)}\b", answer, re.IGNORECASE) for word in forbidden_words)
+    """Whole words; ends that are no letters, as of `C++`, stand for themselves."""
+    return not any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", answer, re.IGNORECASE) for word in forbidden_words)
 
 
 def letter_frequency(answer: str, letter: str, let_frequency: int, let_relation: str) -> bool:
-    return related(answer.casefold().count(letter.casefold()), let_relation, let_frequency)
+    return related(answer.lower().count(letter.lower()), let_relation, let_frequency)
 
 
 def response_language(answer: str, language: str) -> bool:
@@ -73,7 +85,7 @@ def number_paragraphs(answer: str, num_paragraphs: int) -> bool:
 
 
 def number_words(answer: str, num_words: int, relation: str) -> bool:
-    return related(len(_WORD.findall(answer)), relation, num_words)
+    return related(len(_WORD.findall(unmarked(answer))), relation, num_words)
 
 
 def number_sentences(answer: str, num_sentences: int, relation: str) -> bool:
@@ -81,20 +93,22 @@ def number_sentences(answer: str, num_sentences: int, relation: str) -> bool:
 
 
 def nth_paragraph_first_word(answer: str, num_paragraphs: int, nth_paragraph: int, first_word: str) -> bool:
-    paragraphs = [part for part in re.split(r"\n[^\S\n]*\n", answer) if part.strip()]
+    """Behind a quotation mark, but not behind asterisks, which loose accuracy alone forgives."""
+    paragraphs = [part.strip() for part in answer.split("\n\n") if part.strip()]
     if len(paragraphs) != num_paragraphs or nth_paragraph > num_paragraphs:
         return False
-    found = _WORD.search(paragraphs[nth_paragraph - 1])
-    return found is not None and found[0].casefold() == first_word.casefold()
+    found = _SPELLED.match(unmarked(paragraphs[nth_paragraph - 1]).lstrip(_QUOTES))
+    word = found[0].casefold() if found else ""
+    return unmarked(first_word).casefold() in (word, _CLITIC.sub("", word))
 
 
 def postscript(answer: str, postscript_marker: str) -> bool:
     """The marker, its letters maybe apart."""
-    return re.search(re.escape(postscript_marker).replace(r"\.", r"\.\s?"), answer, re.IGNORECASE) is not None
+    return re.search(re.escape(postscript_marker.strip()).replace(r"\.", r"\.\s?"), answer, re.IGNORECASE) is not None
 
 
 def number_placeholders(answer: str, num_placeholders: int) -> bool:
-    return len(re.findall(r"\[[^\[\]]*\]", answer)) >= num_placeholders
+    return len(re.findall(r"\[[^\[\]\n]*\]", answer)) >= num_placeholders
 
 
 def number_bullet_lists(answer: str, num_bullets: int) -> bool:
@@ -102,7 +116,7 @@ def number_bullet_lists(answer: str, num_bullets: int) -> bool:
 
 
 def constrained_response(answer: str) -> bool:
-    return any(option.casefold() in answer.casefold() for option in OPTIONS)
+    return any(option in answer for option in OPTIONS)
 
 
 def title(answer: str) -> bool:
@@ -114,7 +128,7 @@ def number_highlighted_sections(answer: str, num_highlights: int) -> bool:
 
 
 def multiple_sections(answer: str, section_spliter: str, num_sections: int) -> bool:
-    return len(re.findall(rf"\b{re.escape(section_spliter)}\s?\d+", answer)) >= num_sections
+    return len(re.findall(rf"\b{re.escape(section_spliter.strip())}\s?\d+", answer)) >= num_sections
 
 
 def json_format(answer: str) -> bool:
@@ -144,7 +158,8 @@ def english_lowercase(answer: str) -> bool:
 
 
 def capital_word_frequency(answer: str, capital_frequency: int, capital_relation: str) -> bool:
-    return related(sum(word.isupper() for word in _SPELLED.findall(answer)), capital_relation, capital_frequency)
+    words = _SPELLED.findall(_CLITIC.sub("", answer))
+    return related(sum(word.isupper() for word in words), capital_relation, capital_frequency)
 
 
 def end_checker(answer: str, end_phrase: str) -> bool:

@@ -27,6 +27,7 @@ class Cost(NamedTuple):
     nats: float
     tokens: int
     bytes: int
+    """Of the text that the tokens stand for, in UTF-8; a token such as EOS, which is no text, costs nats and has none."""
 
 
 class Gap(NamedTuple):
@@ -75,13 +76,24 @@ def _taken(kind: Kind, of: Opened, rows: Iterable[dict], settings: Settings) -> 
 
 
 def costs(of: Opened, rows: Iterable[dict], settings: Settings) -> list[Cost]:
-    """What each row costs that the trainer of SFT would take."""
+    """What each row costs that the trainer of SFT would take; one longer than `max_length` is read in windows."""
     found = []
-    for _, prediction in _taken("sft", of, rows, settings):
+    for _, prediction in _taken("sft", of, rows, settings.model_copy(update={"max_length": None})):
         one = prediction.sequences[0]
-        text = of.tokenizer.decode([number for number, trained in zip(one.input_ids, one.loss, strict=True) if trained])
-        found.append(Cost(-log_likelihood(of.model, one.input_ids, one.loss), max(sum(one.loss[1:]), 1), max(len(text.encode()), 1)))
+        scored = [number for number, trained in zip(one.input_ids[1:], one.loss[1:], strict=True) if trained]
+        text = of.tokenizer.backend.decode(scored, skip_special_tokens=True)
+        nats = -sum(log_likelihood(of.model, ids, loss) for ids, loss in windows(one.input_ids, one.loss, settings.max_length) if any(loss[1:]))
+        found.append(Cost(nats, max(len(scored), 1), max(len(text.encode()), 1)))
     return found
+
+
+def windows(ids: list[int], loss: list[bool], size: int | None) -> Iterator[tuple[list[int], list[bool]]]:
+    """Pieces of at most `size` tokens; each token is scored once, those behind the first piece with half a piece or more before them."""
+    size = size or len(ids)
+    yield ids[:size], loss[:size]
+    seen, step = size - size // 2, size // 2
+    for end in range(size, len(ids), step):
+        yield ids[end - seen : end + step], [False] * seen + loss[end : end + step]
 
 
 def perplexity(of: Opened, rows: Iterable[dict], settings: Settings) -> dict[str, Measure]:

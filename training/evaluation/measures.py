@@ -52,17 +52,28 @@ def mean_of(values: Sequence[float]) -> Measure:
 def share_of(clusters: Sequence[Sequence[float]]) -> Measure:
     """The share of successes (1, or 0.5 for a draw) among the values of all clusters; `rows` counts the values.
 
-    Wilson's interval at the number of values that the clusters are worth when all values of one
-    are alike, (sum m)^2 / sum m^2 (Kish 1965): never too narrow, nor of no width where every
-    value is the same, as a bootstrap would be. Raises UsageError where there are none.
+    Wilson's interval at the number of values that the clusters are worth, as far as they scatter (Korn and
+    Graubard 1998): between what they are worth when all values of one are alike, (sum m)^2 / sum m^2 (Kish 1965),
+    and their number. Never of no width where every value is the same, as a bootstrap would be. Raises
+    UsageError where there are none.
     """
     sizes = [len(cluster) for cluster in clusters]
     total = sum(sizes)
     if not total:
         raise UsageError("nothing could be measured: no prompt has an answer with a verdict")
-    worth = total**2 / sum(size**2 for size in sizes)
-    found = share(sum(map(sum, clusters)) / total * worth, worth)
+    value = sum(map(sum, clusters)) / total
+    alike = total**2 / sum(size**2 for size in sizes)
+    worth = max(alike, min(total, _scattered(clusters, value)))
+    found = share(value * worth, worth)
     return Measure(found.value, found.low, found.high, total)
+
+
+def _scattered(clusters: Sequence[Sequence[float]], value: float) -> float:
+    """The number of independent values whose share would scatter as these clusters do; 0 where that cannot be told."""
+    scale = len(clusters) / sum(map(len, clusters))
+    found = estimates.mean([(sum(cluster) - value * len(cluster)) * scale for cluster in clusters])
+    half = found.high - found.value
+    return value * (1 - value) * (estimates.two_sided(0.95) / half) ** 2 if half > 0 else 0.0
 
 
 def exponential(value: float) -> float:

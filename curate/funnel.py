@@ -66,7 +66,10 @@ def summary(receipt: Receipt) -> str:
 
 
 def warnings(receipt: Receipt) -> list[str]:
-    """What a user should know though the run is done: alarms, what steps warn of, and places of damage."""
+    """What a user should know though the run is done: that nothing is left, alarms, what steps warn of, and places of damage."""
+    counts = receipt.counts
+    most = max(counts.dropped, key=counts.dropped.__getitem__, default="")
+    empty = [f"nothing is kept: {counts.dropped[most]:,} of {counts.read:,} were dropped by {most}"] if most and not counts.kept else []
     shown = [f"damage: {damage.file} at {damage.offset}: {damage.what}" for damage in receipt.damage[:10]]
     more = len(receipt.damage) - len(shown)
     alarms = [
@@ -74,4 +77,4 @@ def warnings(receipt: Receipt) -> list[str]:
         for row in receipt.report.get("alarms", [])
     ]
     told = [f"{step}: {warning}" for step, part in receipt.report.items() if isinstance(part, dict) for warning in part.get("warnings", [])]
-    return alarms[:10] + told[:10] + shown + ([f"damage: {more:,} more places, in the receipt"] if more > 0 else [])
+    return empty + alarms[:10] + told[:10] + shown + ([f"damage: {more:,} more places, in the receipt"] if more > 0 else [])

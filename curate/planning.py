@@ -99,6 +99,8 @@ def plan(
     Reads the inputs' content hashes, writes nothing but caches; `before` is called with a
     recipe's name before its lock is read.
     """
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"{root}: is no folder; name one as --root, which is made where it is not there")
     planner = _Planner(root, limit, update, before, HashCache(root / ".hashes.json"), state_of(root), [])
     own = _plan_recipe(loaded, planner, ())
     planner.hashes.save()

@@ -73,11 +73,23 @@ def _run(
         fetch(stage.directory)
         if not stage.done:
             _refuse_unready(planned)
-            _run_stage(stage, limit, workers, on_progress, asking(stage, planned))
+            with placed(stage.directory):
+                _run_stage(stage, limit, workers, on_progress, asking(stage, planned))
         _check_served(stage)
     for home in dict.fromkeys(stage.directory.parent for stage in planned):
         _note_latest(home, [stage for stage in planned if stage.directory.parent == home])
     return planned
+
+
+@contextmanager
+def placed(directory: Path) -> Iterator[None]:
+    """Say where: a write to a full disk fails without a file's name."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.strerror is None:
+            raise
+        raise StoppedError(f"{directory}: {error.strerror}; put that right") from None
 
 
 def _check_served(stage: Planned) -> None:

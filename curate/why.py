@@ -83,7 +83,7 @@ def as_text(story: dict) -> str:
     if story["outcome"] == "kept":
         lines.append(f"  kept      in {story['artifact']}{_split(story)}")
     else:
-        lines.append(f"  dropped   by {story['step']}: {story['reason']}{_limit(story)}")
+        lines.append(f"  dropped   by {story['step']}: {story['reason']}{_limit(story)}, in {story['artifact']}")
     if story["twin"]:
         lines.append(f"  twin      {story['twin']}  {story['twin_url'] or ''}".rstrip())
     if story["cluster"]:

@@ -13,6 +13,7 @@ FIXED = {
     "LICENSE": "Apache-2.0",
     "curate/steps/languages/*.json": "FineWeb-2's published limits and stop words of a language",
     "curate/steps/tokenizers/*.gz": "spaCy's tokenizer rules of a language, as a table",
+    "curate/formats/languages.json": "codes and names of languages, from Unicode CLDR",
     "curate/formats/templates/*.jinja": "chat templates whose answers are marked for the loss",
     "curate/judges/prompts/*.md": "prompts of judges, critics and writers",
     "curate/steps/rows/templates/*.jinja": "prompt formats",

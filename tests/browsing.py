@@ -28,7 +28,7 @@ get, post = partial(httpx.get, timeout=PATIENCE_S), partial(httpx.post, timeout=
 
 def started(call: str) -> tuple[subprocess.Popen[str], str]:
     """A server process that `call` of curate.view makes, and its URL."""
-    program = f"from pathlib import Path\nfrom curate.view import view, label\nsession = {call}\nprint(session.url, flush=True)\nsession.serve()"
+    program = f"from pathlib import Path\nfrom curate.view.session import view, label\nsession = {call}\nprint(session.url, flush=True)\nsession.serve()"
     running = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )

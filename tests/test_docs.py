@@ -13,6 +13,7 @@ import pytest
 import typer
 from conftest import ROOT, artifact_path, curate
 
+from curate.artifact import read_receipt
 from curate.cli import app
 from curate.config import models_in
 from curate.recipe import KINDS, Recipe, load
@@ -181,8 +182,17 @@ def test_the_tutorials_story_report_and_what_if_work_as_told(bundled) -> None:
     assert "kept" in curate(folder, *lines["why"]).stdout
     assert Path(folder, curate(folder, *(artifact if word == "$WEB" else word for word in lines["report"])).stdout.strip()).is_file()
     moved = curate(folder, *(artifact if word == "$WEB" else word for word in lines["whatif"])).stdout
-    assert "114 of 324 remain" in moved and "exactly" in moved
-    assert all(f"{number} docum" in text_of(page).replace("\n", " ") for number in (114, 124) for page in PAGES[2:4])
+    assert "117 of 324 remain" in moved and "exactly" in moved
+    assert all(f"{number} docum" in text_of(page).replace("\n", " ") for number in (117, 127) for page in PAGES[2:4])
+
+
+def test_the_tutorials_run_in_portuguese_keeps_what_both_pages_say(bundled) -> None:
+    folder, _ = bundled
+    words = next(words for words in commands("docs/tutorial.md") if words[0] == "run" and "languages=[pt]" in words)
+    done = curate(folder, *(str(ROOT / word) if word.startswith("pipelines/") else word for word in words))
+    kept = read_receipt(artifact_path(done, folder)).counts.kept
+    assert f"{kept} Portuguese documents" in text_of("docs/tutorial.md")
+    assert f"{kept} documentos em português" in text_of("docs/tutorial.pt.md")
 
 
 def test_the_tutorials_convert_line_writes_its_file(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from curate.steps.extraction.comments import without_comments
 from curate.steps.extraction.engines import dice
 from curate.steps.extraction.features import NAMES, NameWeights, features
 from curate.steps.extraction.model import chosen_blocks
-from curate.steps.extraction.wholes import with_siblings
+from curate.steps.extraction.wholes import with_headings, with_siblings
 from curate.steps.step import Drop
 
 ENGINES = ("blocks", "trafilatura", "resiliparse", "agree")
@@ -181,3 +181,13 @@ def test_the_default_engine_finds_what_readers_marked_on_pages_it_never_saw() ->
                 false += sum(" ".join(segment.split()) in flat for segment in row["without"])
     assert found + missed > 90
     assert 2 * found / (2 * found + missed + false) > 0.93
+
+
+def test_a_possible_heading_right_above_main_text_is_kept_with_it() -> None:
+    html = "<h2>Other pages</h2><h2>May I copy it?</h2><p>Yes.</p><h2>And sell it?</h2><h3>Alone</h3><p>No.</p><p>Advert</p><h2>Contact</h2>"
+    page = read_blocks(LexborHTMLParser(f"<html><body>{html}</body></html>"))
+    answers = [number for number, text in enumerate(page.text) if text in ("Yes.", "No.")]
+    kept = with_headings(page, answers, [True] * len(page.text))
+    assert [page.text[block] for block in kept] == ["May I copy it?", "Yes.", "And sell it?", "Alone", "No."]
+    assert with_headings(page, answers, [False] * len(page.text)) == answers
+    assert with_headings(page, [], [True] * len(page.text)) == []

@@ -14,6 +14,7 @@ from curate.artifact import Artifact, Counts, Receipt, read_receipt, write_recei
 from curate.report import render, report
 from curate.report.charts import histogram
 from curate.report.examples import compared, copies, dropped
+from curate.report.moves import moves
 from curate.report.texts import hidden, scrubbed
 from curate.report.values import Histogram, as_text, bin_edges, histograms
 
@@ -283,6 +284,19 @@ def test_it_fits_the_screen_with_every_chart_drawn(visit: object, width: int, sc
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
     ground = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert ground == {"light": "rgb(251, 250, 248)", "dark": "rgb(20, 23, 26)"}[scheme]
+
+
+def test_where_a_language_has_a_limit_of_its_own_that_one_is_moved(artifact: Artifact) -> None:
+    ledger = artifact.path / "ledger" / "00000.parquet"
+    few = pl.when(pl.col("step") == "gopher_quality").then(pl.lit("too_few_alphabetic_words")).otherwise(pl.col("reason"))
+    share = pl.Series("gopher_quality.alphabetic_words", [0.9, 0.7, None, None, 0.9, 0.85], pl.Float32)
+    pl.read_parquet(ledger).with_columns(few.alias("reason"), share).write_parquet(ledger)
+    counts = Counts(read=6, kept=2, dropped={"gopher_quality.too_few_alphabetic_words": 1}, ignored={}, written=2)
+    write_receipt(artifact.path, receipt(counts=counts))
+    (move,) = [move for move in moves(Artifact(artifact.path)) if move.setting.startswith("gopher_quality.")]
+    assert move.setting == "gopher_quality.per_language.pt.min_alphabetic_words"
+    assert move.places[move.now].value == 0.814
+    assert {place.kept.most for place in move.places} > {2}
 
 
 def test_a_moved_threshold_tells_what_would_remain(visit: object) -> None:

@@ -4,15 +4,18 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import CUT_RECORDS, artifact_path, command, curate, data_bytes
+from conftest import CUT_RECORDS, ROOT, artifact_path, command, curate, data_bytes
 
 import curate as package
 from curate.artifact import Artifact
+from curate.errors import StoppedError
+from curate.runner import placed
 
 DEADLY = "https://debian-handbook.info/browse/pt-BR/stable/sect.book-structure.html"
 RANKS = "runs/recipe/*/*/segment-0/*/rank.json"
@@ -194,7 +197,7 @@ def test_why_tells_the_story_of_a_kept_and_of_a_dropped_document(workplace: Path
     story = json.loads(curate(workplace, "why", kept["url"], "--json").stdout)[0]
     assert story["outcome"] == "kept" and story["values"]["language.score"] > 0.5 and story["text"]
     text = curate(workplace, "why", dropped["id"][:12]).stdout
-    assert "exact_duplicate" in text and dropped["twin"] in text
+    assert "exact_duplicate" in text and dropped["twin"] in text and str(artifact.path.name) in text
     assert curate(workplace, "why", "no-such-id").returncode == 2
 
 
@@ -216,6 +219,30 @@ def test_the_python_door_gives_the_same_artifact(workplace: Path, monkeypatch) -
     assert artifact.path.resolve() == artifact_path(curate(workplace, "run", "recipe.yaml", "--set", "least=60"), workplace).resolve()
     assert artifact.dataset().num_rows == artifact.receipt.counts.written
     assert artifact.why(artifact.data().collect()["id"][0])[0]["outcome"] == "kept"
+
+
+def test_a_run_that_keeps_nothing_says_so_and_what_took_the_most(workplace: Path) -> None:
+    done = curate(workplace, "run", "recipe.yaml", "--set", "least=100000")
+    assert done.returncode == 0 and "nothing is kept" in done.stderr and "gopher_quality.too_few_words" in done.stderr
+
+
+def test_a_root_that_is_a_file_is_the_users_mistake(workplace: Path) -> None:
+    (workplace / "taken").touch()
+    for verb in ("plan", "run"):
+        told = curate(workplace, verb, "recipe.yaml", "--root", "taken")
+        assert told.returncode == 2 and "taken: is no folder" in told.stderr, told.stderr
+
+
+def test_files_of_the_working_directory_do_not_stand_in_for_pythons_own(workplace: Path) -> None:
+    (workplace / "random.py").write_text("raise RuntimeError('not this one')")
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import polars; from curate.cli import main; sys.argv = ['curate', 'run', 'recipe.yaml']; main()"
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=workplace, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_write_that_finds_no_room_says_where(tmp_path: Path) -> None:
+    with pytest.raises(StoppedError, match=str(tmp_path)), placed(tmp_path), open("/dev/full", "wb", buffering=0) as full:
+        full.write(b"text")
 
 
 def test_two_runs_of_one_identity_do_not_meet(workplace: Path) -> None:

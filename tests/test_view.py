@@ -97,6 +97,12 @@ def test_without_its_packages_the_command_names_the_extra(tmp_path: Path) -> Non
     assert done.returncode == 2 and "pip install 'curate[view]'" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_reports_and_removals_need_nothing_of_what_serves_the_pages() -> None:
+    code = "import sys; sys.modules |= dict.fromkeys(('starlette', 'uvicorn', 'duckdb')); import curate.report, curate.remove"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_nobody_without_the_token_or_by_another_name_gets_an_answer(url: str) -> None:
     base, token = url.rstrip("/").rsplit("/", 1)
     assert len(token) >= 32 and base.startswith("http://127.0.0.1:")

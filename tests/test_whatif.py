@@ -127,6 +127,16 @@ def test_a_loosened_rule_names_the_steps_that_would_have_to_run_again(lab: Lab) 
     assert told.kept.most > told.kept_before == told.kept.least
 
 
+def test_a_setting_for_all_languages_names_those_with_a_limit_of_their_own(lab: Lab) -> None:
+    artifact = lab.run()
+    told = whatif(artifact, ["gopher_quality.min_alphabetic_words=0.5", "gopher_quality.min_words=10"])
+    assert set(told.unmoved) == {"gopher_quality.min_alphabetic_words"}
+    assert "pt" in told.unmoved["gopher_quality.min_alphabetic_words"] and "en" not in told.unmoved["gopher_quality.min_alphabetic_words"]
+    assert told.unmoved == told.as_json()["unmoved"]
+    assert ".per_language." in told.as_text()
+    assert whatif(artifact, ["gopher_quality.per_language.pt.min_alphabetic_words=0.5"]).unmoved == {}
+
+
 def test_a_setting_that_changes_what_is_measured_makes_the_step_run_again(lab: Lab) -> None:
     told = whatif(lab.run(), ["fineweb.short_line_characters=10"])
     assert list(told.again) == ["fineweb"]

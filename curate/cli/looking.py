@@ -40,7 +40,7 @@ def view(
 ) -> None:
     """Browse rows, kept and dropped, in a local web page. Ctrl-C ends it."""
     from curate.mirror import local_run
-    from curate.view import view as door
+    from curate.view.session import view as door
 
     session = door(local_run(target), port or 0)
     print(session.url, flush=True)
@@ -55,8 +55,8 @@ def label(
     export: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the labels given so far as JSON lines, and end.")] = None,
 ) -> None:
     """Choose the better of two answers, blind, in a web page. It is local, and saves every choice at once; Ctrl-C ends it."""
-    from curate.view import export as write
-    from curate.view import label as door
+    from curate.view.session import export as write
+    from curate.view.session import label as door
 
     if export:
         say(f"{write(artifact, export):,} labels")

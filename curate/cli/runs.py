@@ -133,7 +133,9 @@ def _check_recipe(recipe: Path, sets: list[str]) -> None:
     from curate.recipe import load
 
     if recipe.is_dir():
-        raise UsageError(f"{recipe}: an artifact; say which trainer will read it: --for sft, dpo, kto or reward")
+        artifact = (recipe / "receipt.json").exists()
+        what = "an artifact; say which trainer will read it: --for sft, dpo, kto or reward" if artifact else "a folder; name a recipe's YAML file in it"
+        raise UsageError(f"{recipe}: {what}")
     loaded = load(recipe, params(sets))
     count = len(loaded.recipe.stages)
     print(f"{recipe}: {count} stage{'s' * (count != 1)}, no mistakes")

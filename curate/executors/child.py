@@ -35,13 +35,17 @@ class Forked:
 
 
 def start_worker(arguments: list[str], log: Path) -> Forked | subprocess.Popen:
-    """A worker that reads tasks from `stdin` and answers on `stdout`; what it says else goes to the log."""
+    """A worker that reads tasks from `stdin` and answers on `stdout`; what it says else goes to the log.
+
+    Either sort finds modules where this process does: a `random.py` of the user's in the working directory is not Python's.
+    """
     with log.open("a") as stderr:
         if has_one_thread():
             return _forked(arguments, stderr.fileno())
-        command = [sys.executable, "-m", "curate.worker", *arguments]
+        command = [sys.executable, "-P", "-m", "curate.worker", *arguments]
+        modules = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=modules, text=True, start_new_session=True
         )
 
 

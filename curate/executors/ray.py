@@ -59,7 +59,7 @@ class RayEngine(ClusterEngine):
         pickled = submission.folder / "executor.pik"
         with pickled.open("wb") as file:
             dill.dump(job, file, fmode=dill.CONTENTS_FMODE)
-        command = [sys.executable, "-m", "curate.executors.ray_driver", str(pickled), self.executor.address, str(os.getpid())]
+        command = [sys.executable, "-P", "-m", "curate.executors.ray_driver", str(pickled), self.executor.address, str(os.getpid())]
         with (submission.folder / "driver.log").open("w") as log:
             self.driver = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         self.heard = (time.monotonic(), None)

@@ -44,7 +44,7 @@ class Training:
 def train(training: Training, settings: Path) -> None:
     """Train in a fresh process; the same lines and settings give the same bytes. StoppedError where it fails."""
     settings.write_text(json.dumps(asdict(training)), encoding="utf-8")
-    command = [sys.executable, "-m", "curate.fit.train", str(settings)]
+    command = [sys.executable, "-P", "-m", "curate.fit.train", str(settings)]
     environment = {**os.environ, **ZEROS}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:

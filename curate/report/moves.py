@@ -1,5 +1,6 @@
 """An artifact in; what would remain if a threshold stood elsewhere, for the thresholds that drop most, out."""
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from curate.artifact import Artifact
 from curate.report.values import steps
 from curate.whatif import Span, whatif
 from curate.whatif.columns import Columns
-from curate.whatif.rules import Knob, knobs
+from curate.whatif.rules import Limit, knobs, unmoved
 from curate.whatif.settings import Pair
 
 _MOST = 6
@@ -32,25 +33,52 @@ class Move(NamedTuple):
     places: list[Place]
 
 
+class Limiting(NamedTuple):
+    """The number of a step, and the setting by which it drops, as a what-if names it."""
+
+    place: int
+    setting: str
+    limit: Limit
+
+
 def moves(artifact: Artifact) -> list[Move]:
     """For the settings whose rules dropped most; none where the stage has no thresholds."""
     pairs = steps(artifact)
     columns = Columns(artifact, [pair.name for pair in pairs])
-    counts = artifact.receipt.counts.dropped
-    every = {f"{pair.name}.{knob.limit.reason}": (pair, knob) for pair in pairs for knob in reversed(knobs(pair.old))}
-    dropping = sorted((reason for reason in every if reason in counts), key=lambda reason: -counts[reason])[:_MOST]
-    found = [_move(artifact, columns, *every[reason]) for reason in dropping]
+    counts = _dropped(artifact, pairs)
+    most = sorted(counts, key=lambda limit: -counts[limit])[:_MOST]
+    found = [_move(artifact, columns, pairs[limit.place], limit) for limit in most]
     return [move for move in found if len(move.places) > 1]
 
 
-def _move(artifact: Artifact, columns: Columns, pair: Pair, knob: Knob) -> Move:
-    value = columns.value(f"{pair.name}.{knob.limit.value}")
-    tried = thresholds(value[np.isfinite(value)], knob.limit.limit, isinstance(knob.limit.limit, int))
+def _dropped(artifact: Artifact, pairs: list[Pair]) -> Counter[Limiting]:
+    """How many units each limit dropped; those without a single number as their limit are left out."""
+    by_name = {pair.name: pair for pair in pairs}
+    counts: Counter[Limiting] = Counter()
+    told = artifact.ledger().group_by("step", "language", "reason").len().sort("step", "language", "reason").collect()
+    for step, language, reason, units in told.iter_rows():
+        if pair := by_name.get(step):
+            counts.update({limit: units for limit in _limiting(pair, language, reason)})
+    return counts
+
+
+def _limiting(pair: Pair, language: str | None, reason: str) -> list[Limiting]:
+    """The setting whose limit drops documents of a language for a reason; a language's own limit has a path of its own."""
+    found = [knob for knob in knobs(pair.old, language) if knob.limit.reason == reason]
+    for knob in [knob for knob in found if knob.setting == f"languages.{language}"] or found[:1]:
+        own = bool(language and unmoved(pair.old, knob.setting, [language]))
+        return [Limiting(pair.place, f"per_language.{language}.{knob.setting}" if own else knob.setting, knob.limit)]
+    return []
+
+
+def _move(artifact: Artifact, columns: Columns, pair: Pair, held: Limiting) -> Move:
+    value, now = columns.value(f"{pair.name}.{held.limit.value}"), held.limit.limit
+    tried = thresholds(value[np.isfinite(value)], now, isinstance(now, int))
     places = []
     for threshold in tried:
-        told = whatif(artifact, [f"{pair.name}.{knob.setting}={threshold!r}"], columns)
+        told = whatif(artifact, [f"{pair.name}.{held.setting}={threshold!r}"], columns)
         places.append(Place(threshold, told.likely, told.exact))
-    return Move(f"{pair.name}.{knob.setting}", tried.index(knob.limit.limit), places)
+    return Move(f"{pair.name}.{held.setting}", tried.index(now), places)
 
 
 def thresholds(value: np.ndarray, now: float, whole: bool) -> list[float]:

@@ -43,7 +43,7 @@ class Extract(Step):
     next to no text, what it hides from readers without scripts is looked at too.
     """
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     use: Literal["extract"]
     engine: Literal["blocks", "trafilatura", "resiliparse", "agree"] = Field(

@@ -6,13 +6,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from starlette.applications import Starlette
-
 from curate.artifact import Artifact
+from curate.errors import UsageError
 from curate.view.pairs import Pairs
 from curate.view.rows import opened
-from curate.view.server import application, bound, serve
 from curate.view.store import LABELS, Store
+
+try:
+    from starlette.applications import Starlette
+
+    from curate.view.server import application, bound, serve
+except ModuleNotFoundError as missing:
+    raise UsageError(f"looking through rows and labelling need {missing.name}: pip install 'curate[view]'") from None
 
 
 class Session(NamedTuple):

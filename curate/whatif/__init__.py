@@ -15,7 +15,8 @@ from curate.whatif.columns import Columns
 from curate.whatif.decide import Verdicts, verdicts
 from curate.whatif.duplicates import Alive, deduplicated
 from curate.whatif.result import Span, StepSpan, WhatIf
-from curate.whatif.settings import Pair, pairs
+from curate.whatif.rules import unmoved
+from curate.whatif.settings import Pair, pairs, parse
 
 __all__ = ["Span", "StepSpan", "WhatIf", "whatif"]
 
@@ -43,7 +44,19 @@ def whatif(artifact: Artifact, settings: list[str], columns: Columns | None = No
     wide = Span(int(flow.alive.sure.sum()), int(flow.alive.possible.sum()))
     again = {name: looser.again.get(name, documents) for name, documents in flow.again.items()}
     counts = artifact.receipt.counts
-    return WhatIf(settings, counts.read, counts.kept, wide, narrow, looser.steps, dict(sorted(flow.dropped.items())), again)
+    dropped, kept = dict(sorted(flow.dropped.items())), _unmoved(moved, ledger, settings)
+    return WhatIf(settings, counts.read, counts.kept, wide, narrow, looser.steps, dropped, again, kept)
+
+
+def _unmoved(moved: list[Pair], columns: Columns, settings: list[str]) -> dict[str, list[str]]:
+    """By setting the languages, of units that came to its step, with a limit of their own."""
+    names = [pair.name for pair in moved]
+    found = {}
+    for setting in (parse(text, names) for text in settings):
+        pair = moved[names.index(setting.step)]
+        if len(setting.path) == 1 and (kept := unmoved(pair.new, setting.path[0], columns.met(pair.place))):
+            found[str(setting)] = kept
+    return found
 
 
 def _flow(moved: list[Pair], columns: Columns, strict: bool) -> Flow:

@@ -56,6 +56,12 @@ class Columns:
         codes, names = self._codes("language")
         return np.where(codes < 0, len(names), codes), [*names, None]
 
+    def met(self, place: int) -> list[str]:
+        """The languages of the units that came to a step, those of most units first."""
+        codes, names = self.languages
+        counts = np.bincount(codes[self.place >= place], minlength=len(names))
+        return [names[code] for code in np.argsort(-counts, kind="stable") if counts[code] and names[code]]
+
     @cached_property
     def dropping_value(self) -> np.ndarray:
         """The value that dropped a unit, in double precision."""

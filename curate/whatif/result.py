@@ -37,6 +37,8 @@ class WhatIf(NamedTuple):
     """Units by `step.reason`; of an inexact one, those that are dropped for certain."""
     again: dict[str, int]
     """Steps that would have to run again to know, and for how many documents."""
+    unmoved: dict[str, list[str]]
+    """By setting the languages with a limit of their own, which it leaves as it is."""
 
     @property
     def exact(self) -> bool:
@@ -57,6 +59,7 @@ class WhatIf(NamedTuple):
             why = [f"{name.removeprefix(f'{step.name}.')} {count:,}" for name, count in self.dropped.items() if _of(name, step.name)]
             lines.append(f"{step.name:<{width}}{step.into!s:>17}{step.out!s:>17}  {', '.join(why)}".rstrip())
         lines += [f"{name}: would have to run again to know, for {count:,} documents" for name, count in self.again.items()]
+        lines += [_own_limits(setting, languages) for setting, languages in self.unmoved.items()]
         return "\n".join([*lines, self._summary()])
 
     def _summary(self) -> str:
@@ -71,3 +74,8 @@ class WhatIf(NamedTuple):
 def _of(reason: str, step: str) -> bool:
     """True where a reason is the step's own, and not that of the same step on another part of a row."""
     return reason.rpartition(".")[0] == step
+
+
+def _own_limits(setting: str, languages: list[str]) -> str:
+    step, _, name = setting.rpartition(".")
+    return f"{setting} leaves the own limits of {', '.join(languages)} as they are; for those move {step}.per_language.{languages[0]}.{name}"

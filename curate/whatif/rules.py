@@ -127,6 +127,11 @@ def remeasures(old: Step, new: Step, language: str | None) -> bool:
     return uncounted or not moved <= named
 
 
+def unmoved(step: Step, setting: str, languages: list[str]) -> list[str]:
+    """The languages with a limit of their own, which a setting for all languages leaves as it is."""
+    return [code for code in languages if setting in step.own_limits(code)] if isinstance(step, ByLanguage) else []
+
+
 def by_language(step: Step) -> bool:
     """True where the limits depend on a text's language."""
     return isinstance(step, ByLanguage | Language)

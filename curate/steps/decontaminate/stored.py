@@ -106,7 +106,7 @@ def _remove_unused() -> None:
 def _index_elsewhere(name: str, benchmarks: tuple[Benchmark, ...], ngram: int, min_words: int) -> None:
     """Fill the cache folder from a process of its own; where that fails there is no folder, and `load` will say why."""
     task = orjson.dumps([name, [benchmark.model_dump(mode="json") for benchmark in benchmarks], ngram, min_words])
-    subprocess.run([sys.executable, "-m", __name__], input=task, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    subprocess.run([sys.executable, "-P", "-m", __name__], input=task, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 def write(folder: Path, loaded: Loaded) -> None:

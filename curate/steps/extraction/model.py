@@ -13,7 +13,7 @@ import numpy as np
 from curate.steps.extraction.blocks import Page
 from curate.steps.extraction.comments import without_comments
 from curate.steps.extraction.features import NameWeights, ancestors, container_sums, features
-from curate.steps.extraction.wholes import with_siblings, with_whole_parts
+from curate.steps.extraction.wholes import with_headings, with_siblings, with_whole_parts
 
 MODEL = Path(__file__).parents[1] / "models" / "blocks.npz"
 
@@ -150,4 +150,5 @@ def chosen_blocks(page: Page, chance: np.ndarray, threshold: float) -> list[int]
     likely, possible = chance > threshold, chance > LOW * threshold
     doubtful = size[likely].sum() < LEAST_SURE * size[possible].sum()
     chosen = np.flatnonzero(possible if doubtful else likely).tolist()
-    return with_whole_parts(page, without_comments(page, with_siblings(page, chosen, (chance > LOWEST * threshold).tolist())))
+    whole = with_whole_parts(page, without_comments(page, with_siblings(page, chosen, (chance > LOWEST * threshold).tolist())))
+    return with_headings(page, whole, possible.tolist())

@@ -51,6 +51,17 @@ def with_siblings(page: Page, chosen: Sequence[int], possible: Sequence[bool]) -
     return sorted(kept)
 
 
+def with_headings(page: Page, chosen: Sequence[int], possible: Sequence[bool]) -> list[int]:
+    """The chosen blocks and the possible headings right above one: a section keeps its title, an answer its question."""
+    kept, places = set(chosen), Places(page)
+    for block in range(chosen[-1] - 1, -1, -1) if chosen else ():
+        if possible[block] and block not in kept and block + 1 in kept:
+            level, below = (places.of(page.container[number]).heading for number in (block, block + 1))
+            if level and not 0 < below <= level:
+                kept.add(block)
+    return sorted(kept)
+
+
 def _runs(page: Page, block: int, least: int) -> bool:
     """True for running text."""
     size = len(page.text[block])

@@ -94,6 +94,12 @@ class ByLanguage(Step):
             self._by_language[code] = self._settled(code)
         return self._by_language[code]
 
+    def own_limits(self, language: str | None) -> set[str]:
+        """The limits that a language has of its own: what a recipe says for all languages does not move them."""
+        code = language or "en"
+        said = self.per_language[code].model_fields_set if code in self.per_language else set()
+        return {*said, *(name for name in self._found(code) if not self._off(name))}
+
     def _settled(self, code: str) -> Self:
         said = self.per_language[code].model_dump(exclude_unset=True) if code in self.per_language else {}
         fields = self.model_dump(exclude={"per_language", "language_files"})

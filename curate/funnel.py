@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from curate.artifact import Receipt
+from curate.artifact import Counts, Receipt
 
 
 def size(count: float) -> str:
@@ -65,11 +65,13 @@ def summary(receipt: Receipt) -> str:
     return line
 
 
+_INSTEAD = {"read.no_text": "; where the text has another column, name it by `text_field:` in the `source:`"}
+"""What mostly is the matter where a rule drops everything."""
+
+
 def warnings(receipt: Receipt) -> list[str]:
     """What a user should know though the run is done: that nothing is left, alarms, what steps warn of, and places of damage."""
-    counts = receipt.counts
-    most = max(counts.dropped, key=counts.dropped.__getitem__, default="")
-    empty = [f"nothing is kept: {counts.dropped[most]:,} of {counts.read:,} were dropped by {most}"] if most and not counts.kept else []
+    empty = _emptied(receipt.counts)
     shown = [f"damage: {damage.file} at {damage.offset}: {damage.what}" for damage in receipt.damage[:10]]
     more = len(receipt.damage) - len(shown)
     alarms = [
@@ -78,3 +80,12 @@ def warnings(receipt: Receipt) -> list[str]:
     ]
     told = [f"{step}: {warning}" for step, part in receipt.report.items() if isinstance(part, dict) for warning in part.get("warnings", [])]
     return empty + alarms[:10] + told[:10] + shown + ([f"damage: {more:,} more places, in the receipt"] if more > 0 else [])
+
+
+def _emptied(counts: Counts) -> list[str]:
+    """A sentence where nothing is kept: by which rule most fell, and what may be wrong with the recipe."""
+    if counts.kept or not counts.dropped:
+        return []
+    most = max(counts.dropped, key=counts.dropped.__getitem__)
+    instead = _INSTEAD.get(most, "")
+    return [f"nothing is kept: {counts.dropped[most]:,} of {counts.read:,} were dropped by {most}{instead}"]

@@ -226,6 +226,13 @@ def test_a_run_that_keeps_nothing_says_so_and_what_took_the_most(workplace: Path
     assert done.returncode == 0 and "nothing is kept" in done.stderr and "gopher_quality.too_few_words" in done.stderr
 
 
+def test_rows_whose_text_has_another_column_are_told_which_setting_names_it(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"body": "Uma frase."}\n')
+    (tmp_path / "recipe.yaml").write_text("stages:\n  - {web: {source: rows.jsonl, steps: []}}\n")
+    done = curate(tmp_path, "run", "recipe.yaml")
+    assert done.returncode == 0 and "dropped by read.no_text; where the text has another column, name it by `text_field:`" in done.stderr
+
+
 def test_a_root_that_is_a_file_is_the_users_mistake(workplace: Path) -> None:
     (workplace / "taken").touch()
     for verb in ("plan", "run"):

@@ -37,7 +37,7 @@ class Extract(Step):
     Reasons: too_large, other_language, too_many_tags, too_many_attributes, too_deep (before parsing),
     extractor_timeout, extractor_failed, empty_text. The text depends on this page alone.
 
-    `blocks` is the default: segment F1 .934 on 687 gold pages, each judged by a model that
+    `blocks` is the default: segment F1 .933 on 687 gold pages, each judged by a model that
     never saw its site, against .917 for trafilatura 2.3.1 in fast mode and .922 as it ships,
     .860 for resiliparse (benchmarks/train_extractor.py and extraction.py). Where a page shows
     next to no text, what it hides from readers without scripts is looked at too.

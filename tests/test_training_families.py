@@ -283,16 +283,26 @@ def test_pairs_without_a_margin_train_a_reward_model_beside_those_with_one(base:
     ({"input_ids": [5, 6, 7], "labels": [5, 6]}, "not two lists of as many whole numbers"),
     ({"input_ids": [5.5, 6, 7]}, "not two lists of as many whole numbers"),
     ({"input_ids": [5, 99_999], "labels": [5, 99_999]}, "a row holds id 99,999"),
-    ({"input_ids": [5] * 90, "labels": [5] * 90}, "over the 64 places"),
 ])  # fmt: skip
 def test_tokens_that_a_model_cannot_read_are_refused(
     base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], row: dict, said: str
 ) -> None:
-    start = shutil.copytree(base, tmp_path / "start")
-    config = json.loads((start / "config.json").read_text())
-    (start / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 64}))
-    assert ran("sft", tmp_path, start, lines(tmp_path / "rows.jsonl", [row] * 4)) == 2
+    assert ran("sft", tmp_path, base, lines(tmp_path / "rows.jsonl", [row] * 4)) == 2
     assert said in told(capsys)
+
+
+def test_sequences_over_a_models_places_are_told_and_refused_where_positions_have_weights(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    start = shutil.copytree(base, tmp_path / "start")
+    config = {**json.loads((start / "config.json").read_text()), "max_position_embeddings": 64}
+    data = lines(tmp_path / "rows.jsonl", [{"input_ids": [5] * 90, "labels": [5] * 90}] * 4)
+    (start / "config.json").write_text(json.dumps(config))
+    assert ran("sft", tmp_path, start, data) == 0
+    assert "over the 64 places" in caplog.text
+    (start / "config.json").write_text(json.dumps({key: value for key, value in config.items() if not key.startswith("rope")}))
+    assert ran("sft", tmp_path, start, data, output=str(tmp_path / "other")) == 2
+    assert "over the 64 places" in told(capsys)
 
 
 SYSTEMLESS = UNMARKED.replace("{% for m in messages %}", "{% for m in messages if m.role != 'system' %}")

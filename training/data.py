@@ -19,7 +19,7 @@ from curate.contract.files import Row, columns_of, data_files, opened, rows_of
 from training import guards
 from training.arguments import is_first_process
 from training.config import Dpo, Pretrain, Run, Sft
-from training.models import backend_of, stated
+from training.models import backend_of, is_rotary, stated
 from training.sources import cached, files_of, latest
 from training.values import BESIDE, JUDGED, check_ids, column_of, said
 
@@ -156,10 +156,15 @@ def contract(kind: Trainer, config: Run, source: Source, tokenizer: Tokenizer, s
 
 
 def fits(name: str, model: str, longest: int) -> None:
-    """UsageError where a sequence is longer than the model has places for: beyond them it has learnt nothing, or has no weights."""
+    """UsageError where a sequence is longer than a model has weights for; a warning where rotary positions let it read what it has never learnt."""
     places = stated(model, "max_position_embeddings", "n_positions") if model else None
-    if places and longest > places:
-        raise UsageError(f"{name}: its longest sequence of {longest:,} tokens is over the {places:,} places of {model}; lower max_length")
+    if not places or longest <= places:
+        return
+    said = f"{name}: its longest sequence of {longest:,} tokens is over the {places:,} places of {model}"
+    if not is_rotary(model):
+        raise UsageError(f"{said}; lower max_length")
+    if is_first_process():
+        logger.warning("warning: %s, beyond which it has learnt nothing", said)
 
 
 def unread_of(kind: Trainer, config: Run, files: list[Path]) -> str | None:

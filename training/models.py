@@ -52,9 +52,18 @@ def _cached(name: str) -> Path:
 
 def stated(name: str, *keys: str) -> int | None:
     """A number of a model's own config, under whichever of the names it has there; None where it states none."""
-    config = json.loads((folder_of(name) / "config.json").read_text(encoding="utf-8"))
-    text = {**config, **(config.get("text_config") or {})}
+    text = _text_config(name)
     return next((text[key] for key in keys if isinstance(text.get(key), int)), None)
+
+
+def is_rotary(name: str) -> bool:
+    """True where a model's own config speaks of rotary positions (Su et al. 2021), which have no weights of their own."""
+    return any(key.startswith(("rope", "rotary")) for key, value in _text_config(name).items() if value is not None)
+
+
+def _text_config(name: str) -> dict:
+    config = json.loads((folder_of(name) / "config.json").read_text(encoding="utf-8"))
+    return {**config, **(config.get("text_config") or {})}
 
 
 def is_adapter(folder: Path) -> bool:

@@ -233,6 +233,18 @@ def test_rows_whose_text_has_another_column_are_told_which_setting_names_it(tmp_
     assert done.returncode == 0 and "dropped by read.no_text; where the text has another column, name it by `text_field:`" in done.stderr
 
 
+def test_a_limit_that_does_not_hold_for_a_language_is_told(tmp_path: Path) -> None:
+    text = "O rio nasce na serra e corre para o mar, onde os pescadores deixam os barcos quando a noite cai sobre a praia. " * 4
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"text": text}))
+    steps = "[{use: language, languages: {pt: 0.5}}, {use: gopher_quality, min_alphabetic_words: 0.5, PER}]"
+    told = []
+    for own in ("min_words: 20", "per_language: {pt: {min_alphabetic_words: 0.5}}"):
+        (tmp_path / "recipe.yaml").write_text(f"stages:\n  - {{web: {{source: rows.jsonl, steps: {steps.replace('PER', own)}}}}}\n")
+        told.append(curate(tmp_path, "run", "recipe.yaml").stderr)
+    assert "gopher_quality: min_alphabetic_words does not hold for pt" in told[0] and "per_language: {pt: {min_alphabetic_words" in told[0]
+    assert "does not hold" not in told[1]
+
+
 def test_a_root_that_is_a_file_is_the_users_mistake(workplace: Path) -> None:
     (workplace / "taken").touch()
     for verb in ("plan", "run"):

@@ -3,7 +3,7 @@
 Over-deletion is what people find in an audit months later; here the run says it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from curate.config import Model, StoppedError
+from curate.steps.filters.heuristic import ByLanguage
+from curate.steps.step import Step
 from curate.steps.url import domain_of
 
 By = Literal["source", "domain", "language"]
@@ -45,6 +47,18 @@ def alarms(ledger: Path, steps: list[str], alarm: Alarm) -> list[dict]:
             if step not in alarm.ignore:
                 found += [{"step": step, "by": by, **row} for row in _over(list(groups), group, ended - number, alarm)]
     return sorted(found, key=lambda row: (-row["share"], row["step"], row["by"], row["group"]))
+
+
+def overruled(ledger: Path, steps: Sequence[Step]) -> dict[str, list[str]]:
+    """By step the limits that a recipe sets for all languages, and that some which came to it have of their own."""
+    place = {name: number for number, name in enumerate(["read", *(step.name for step in steps)])}
+    reached: dict[str, int] = {}
+    for code, step in zip(_column(ledger, "language"), _column(ledger, "step"), strict=True):
+        if code is not None:
+            reached[code] = max(reached.get(code, 0), place.get(step, len(place)))
+    met = {step.name: sorted(code for code, end in reached.items() if end >= place[step.name]) for step in steps}
+    told = {step.name: step.overruled(met[step.name]) for step in steps if isinstance(step, ByLanguage)}
+    return {name: sentences for name, sentences in told.items() if sentences}
 
 
 def _end(place: dict[str, int], step: str | None, reason: str | None) -> int:

@@ -14,7 +14,7 @@ from curate.stages.accounts import Made, refuse_damage, refuse_unreadable, rows_
 from curate.stages.segments import Segment, clear_output, is_decided, merge_accounts, rank_account, rank_directory, sums, wave
 from curate.stages.tables import Shards, write_shards
 from curate.stages.web import Web, WebJob
-from curate.stages.web_alarm import alarms, refuse_alarms
+from curate.stages.web_alarm import alarms, overruled, refuse_alarms
 from curate.stages.web_barrier import decide
 from curate.stages.web_units import ROWS
 from curate.steps.sources.files import InputFile
@@ -54,11 +54,13 @@ def make(
     started = time.monotonic()
     shards = _merge(web, work, directory, segments, len(ranks))
     timings["merge"] = time.monotonic() - started
-    over = alarms(directory / "ledger" / "00000.parquet", [step.name for step in web.steps], web.alarm)
+    ledger = directory / "ledger" / "00000.parquet"
+    over = alarms(ledger, [step.name for step in web.steps], web.alarm)
     refuse_alarms(over, web.alarm)
     made = _made(directory, segments, files, len(ranks), shards, timings)
-    told = {step.name: step.report() for step in web.steps}
-    return made._replace(report={**made.report, **{name: told[name] for name in told if told[name] is not None}, "alarms": over})
+    told = {step.name: report for step in web.steps if (report := step.report()) is not None}
+    told |= {name: {"warnings": sentences} for name, sentences in overruled(ledger, web.steps).items()}  # these steps report nothing else
+    return made._replace(report={**made.report, **told, "alarms": over})
 
 
 def _merge(web: Web, work: Path, directory: Path, segments: list[Segment], ranks: int) -> Shards:

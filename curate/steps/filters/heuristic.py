@@ -97,8 +97,21 @@ class ByLanguage(Step):
     def own_limits(self, language: str | None) -> set[str]:
         """The limits that a language has of its own: what a recipe says for all languages does not move them."""
         code = language or "en"
-        said = self.per_language[code].model_fields_set if code in self.per_language else set()
-        return {*said, *(name for name in self._found(code) if not self._off(name))}
+        return {*self._said(code), *(name for name in self._found(code) if not self._off(name))}
+
+    def overruled(self, languages: list[str]) -> list[str]:
+        """A sentence for each limit that the recipe sets and that languages have of their own, which then holds for them."""
+        own = {code: self.own_limits(code) - self._said(code) for code in languages}
+        set_here = [name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default]
+        kept = {name: [code for code in languages if name in own[code]] for name in set_here}
+        return [
+            f"{name} does not hold for {', '.join(codes)}, which have limits of their own; say `per_language: {{{codes[0]}: {{{name}: ...}}}}` for them"
+            for name, codes in kept.items()
+            if codes
+        ]
+
+    def _said(self, code: str) -> set[str]:
+        return self.per_language[code].model_fields_set if code in self.per_language else set()
 
     def _settled(self, code: str) -> Self:
         said = self.per_language[code].model_dump(exclude_unset=True) if code in self.per_language else {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from curate.config import UsageError
 from training import guards
-from training.arguments import arguments, processes
+from training.arguments import arguments, is_first_process, processes
 from training.batches import Batches
 from training.config import Dpo
 from training.data import JUDGED
@@ -88,8 +88,8 @@ def sharing(config: Dpo, models: "list[PreTrainedModel]") -> bool:
     why = next(filter(None, map(share_beginnings, models)), None)
     if why and config.share_prompts:
         raise UsageError(f"share_prompts: {why}; leave it out")
-    if why:
-        logger.warning("pairs are read whole, each prompt twice: %s", why)
+    if why and is_first_process():
+        logger.warning("warning: pairs are read whole, each prompt twice: %s", why)
     return why is None
 
 
